@@ -1,0 +1,27 @@
+"""The two bases of every wire struct."""
+
+import msgspec
+
+
+class Wire(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename="camel",
+    omit_defaults=True,
+):
+    """An immutable value that crosses a process boundary as JSON with camelCase fields."""
+
+
+class Tagged(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename="camel",
+    omit_defaults=True,
+    tag_field="type",
+):
+    """A `Wire` that is a member of a union told apart by its `type`.
+
+    Every subclass names its own tag: a class may be renamed, a tag may not.
+    """

@@ -1,0 +1,39 @@
+"""JSON encoding of wire structs, by cached encoders and decoders.
+
+JSON, because operators read the streams with the NATS CLI.
+"""
+
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from contracts.errors import BadMessage
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """Return the JSON form of a wire struct."""
+    return _encoder.encode(value)
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Return the struct of type `kind` (a struct or a tagged union) that `data` encodes.
+
+    Raises:
+        BadMessage: the bytes are not JSON, or not of that shape. The shell that received
+            them drops the message and counts it; a sender of ours never makes one.
+    """
+    try:
+        result: T = _decoder(kind).decode(data)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise BadMessage(str(error)) from error
+    return result

@@ -1,0 +1,65 @@
+"""The records of a run's token log (ADR 0002).
+
+Three subjects of one stream hold a run: `claim` (who may write), `d` (what was written) and
+`snap` (all so far). A writer's epoch is the stream sequence of its claim; the server
+refuses entries that carry an older one.
+"""
+
+from contracts.base import Wire
+from contracts.events import RunEvent
+from contracts.runs import RunOutcome
+
+CLOSING_ATTEMPT = 1 << 62
+"""The attempt number of a claim that closes a run: none may claim after it but another
+closing one."""
+
+
+class Claim(Wire):
+    """A writer's claim. `attempt` grows with each dispatch; a lower one never follows a
+    higher. `first` is the stream sequence of the run's first claim, 0 in that claim itself:
+    where a reader of the whole run begins."""
+
+    writer: str
+    attempt: int
+    first: int = 0
+    at_ms: int = 0
+
+
+class LogEntry(Wire):
+    """One committed step of a run.
+
+    `seq` is the place of the first of `events`; they are numbered seq, seq + 1, …, and the
+    next entry begins after the last of them. `tokens` are the ids that this step adds,
+    the first of them being output token number `offset`; text of held-back tokens (half a
+    character, the possible start of a stop string) appears in a later entry. `end` marks
+    the last entry of the worker: tokens end here; for a chat the terminal event follows in
+    an entry of the session, for an API run this is the end.
+    """
+
+    epoch: int
+    seq: int
+    events: tuple[RunEvent, ...] = ()
+    tokens: tuple[int, ...] = ()
+    offset: int = 0
+    at_ms: int = 0
+    end: RunOutcome | None = None
+
+    @property
+    def next_seq(self) -> int:
+        """The place of the first event of the entry that follows."""
+        return self.seq + len(self.events)
+
+
+class LogSnapshot(Wire):
+    """All of a run up to and including event `seq`: what its last entry was (by stream
+    sequence), its text and its tokens. `marks` are pairs (event seq, stream sequence of the
+    entry that begins with it), ascending, from which an exact replay may start."""
+
+    seq: int
+    stream_seq: int
+    text: str
+    tokens: tuple[int, ...] = ()
+    marks: tuple[tuple[int, int], ...] = ()
+    started: RunEvent | None = None
+    started_seq: int = 0
+    at_ms: int = 0

@@ -1,0 +1,80 @@
+"""The engine: prompts in, tokens out. Real: vLLM. Simulated: seeded tokens, for scale and
+chaos, and labelled so wherever it shows. One suite runs on both."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from contracts.runs import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine is. `context_length` in tokens, prompt and output together; `slots` the
+    most sequences that it decodes at once; `kv_tokens` what its cache holds."""
+
+    kind: Literal["vllm", "sim"]
+    model: str
+    context_length: int
+    slots: int
+    block_size: int
+    kv_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """`running` and `waiting` sequences, `kv_used` a share from 0 to 1."""
+
+    running: int = 0
+    waiting: int = 0
+    kv_used: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOutput:
+    """What one step added: `tokens` (may be empty with a finish), `finish` when it is the
+    last. `cached_tokens` of the prompt, with the first output. A final end-of-sequence token
+    is among the tokens; stop strings are not the engine's business."""
+
+    tokens: tuple[int, ...]
+    finish: Literal["stop", "length"] | None = None
+    cached_tokens: int | None = None
+
+
+class Engine(Protocol):
+    """An engine that batches continuously. Every method belongs to one event loop."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What it is; known after `start`."""
+        ...
+
+    async def start(self, progress: Callable[[str], None]) -> None:
+        """Load and warm up until the first token would come quickly; call `progress` with a
+        sentence for each step. Raises EngineDead with the reason."""
+        ...
+
+    def generate(
+        self, request_id: str, prompt: tuple[int, ...], sampling: Sampling
+    ) -> AsyncIterator[EngineOutput]:
+        """Yield what is produced, as it is produced, until a finish or `abort`.
+
+        Raises EngineRefused (this request only), EngineDead (all).
+        """
+        ...
+
+    async def abort(self, request_id: str) -> None:
+        """Return when the sequence holds no room any more; unknown ids are no error."""
+        ...
+
+    def load(self) -> EngineLoad:
+        """Return the load as last known."""
+        ...
+
+    async def died(self) -> str:
+        """Return the reason, when the engine has died by itself; waits until then."""
+        ...
+
+    async def close(self) -> None:
+        """End the engine and all its processes."""
+        ...
