@@ -77,11 +77,6 @@ class Delivery(Protocol):
         ...
 
     @property
-    def reply_to(self) -> str:
-        """Where its sender awaits an answer (the header `Parley-Reply`), empty if nowhere."""
-        ...
-
-    @property
     def redelivered(self) -> bool:
         """True from the second delivery on."""
         ...
