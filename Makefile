@@ -1,0 +1,46 @@
+# Parley's commands. `make help` lists them. Needs make, git and Python 3.11 or newer, no more.
+
+# Words for `parley up`, for example: make run ARGS="--port 9000"
+ARGS ?=
+# Seed for `make simulate`; a failing simulation prints the one to repeat it with.
+SEED ?=
+
+BOOTSTRAP := sh ops/bootstrap/python.sh -m ops.bootstrap
+PYTEST := .venv/bin/pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help run install test check lint types layering web unit property simulation integration \
+	chaos e2e simulate bench lock model clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+( [a-z0-9 ]+)?:.*## / {sub("lint .*", "STAGE", $$1); printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## install what is missing, start everything here, print the address (ARGS="--port 9000")
+	@exec $(BOOTSTRAP) run $(ARGS)
+
+install: ## install what is missing, tests' packages included, and build the page
+	@$(BOOTSTRAP) install --test && $(BOOTSTRAP) page
+
+test: ## everything that this machine can run, and what it could not and why
+	@$(BOOTSTRAP) test
+
+check: ## the quick part: lint, types, layering, unit, property
+	@$(BOOTSTRAP) test lint types layering unit property
+
+lint types layering web unit property simulation integration chaos e2e: ## one stage: lint, types, layering, web, unit, property, simulation, integration, chaos, e2e
+	@$(BOOTSTRAP) test $@
+
+simulate: install ## the simulation alone, from one seed (SEED=7)
+	@$(if $(SEED),PARLEY_SIM_SEED=$(SEED) )$(PYTEST) -q -rs tests/simulation
+
+bench: install ## the benchmarks
+	@$(PYTEST) -q -rs -s tests/bench
+
+lock: ## recompile the pinned packages (UPGRADE=1 takes newer ones)
+	@$(BOOTSTRAP) lock $(if $(UPGRADE),--upgrade)
+
+model: install ## train the small model again (under an hour on two cores)
+	@.venv/bin/python -m ops.training
+
+clean: ## remove the environment, the page and the caches; chats in .parley stay
+	@$(BOOTSTRAP) clean

@@ -1,0 +1,182 @@
+"""`make test`: every stage that this machine can run, and an account of what it could not.
+
+Each stage is a list of commands with a hard limit. Stages go on after one fails.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.bootstrap import install
+from ops.bootstrap.processes import adopt_orphans, end_descendants
+from ops.bootstrap.results import Outcome, read_junit, table
+from ops.bootstrap.steps import BootstrapError
+
+ROOT = install.ROOT
+BIN = install.VENV / "bin"
+REPORTS = ROOT / ".cache" / "test"
+FIRST_PARTY = ("actors", "contracts", "edge", "ops", "tests")
+INTERRUPT_S = 25.0
+NO_TESTS_COLLECTED = 5  # pytest's exit status
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Commands, each a check of its own; or a directory of pytest suites. Limited as a whole."""
+
+    name: str
+    limit_s: int
+    commands: tuple[tuple[str, ...], ...] = ()
+    suite: str = ""
+
+
+STAGES = (
+    Stage("lint", 60, (("ruff", "check", "."), ("ruff", "format", "--check", "."))),
+    Stage("types", 300, (("mypy",),)),
+    Stage("layering", 60, (("lint-imports", "--no-logo"),)),
+    Stage("web", 240, (("python", "-m", "ops.bootstrap", "page"), ("npm", "test"))),
+    Stage("unit", 240, suite="tests/unit"),
+    Stage("property", 240, suite="tests/property"),
+    Stage("simulation", 240, suite="tests/simulation"),
+    Stage("integration", 480, suite="tests/integration"),
+    Stage("chaos", 360, suite="tests/chaos"),
+    Stage("e2e", 360, suite="tests/e2e"),
+)
+
+
+def main(args: Sequence[str]) -> int:
+    """Runs the stages named in `args`, or all, and returns 0 if none failed."""
+    known = {stage.name: stage for stage in STAGES}
+    unknown = [name for name in args if name not in known]
+    if unknown:
+        raise BootstrapError(
+            f"no stage is named {', '.join(unknown)}; there are {', '.join(known)}."
+        )
+    chosen = [known[name] for name in args] if args else list(STAGES)
+    heading("installation")
+    install.perform(test=True)
+    adopt_orphans()
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    outcomes = []
+    for stage in chosen:
+        heading(stage.name)
+        outcomes.append(run_stage(stage))
+        print(f"-- {stage.name}: {outcomes[-1].state} in {outcomes[-1].seconds:.1f} s", flush=True)
+    heading("summary")
+    print(table(outcomes), flush=True)
+    return 1 if any(outcome.state == "FAILED" for outcome in outcomes) else 0
+
+
+def heading(text: str) -> None:
+    """Prints a stage's heading."""
+    print(f"\n==== {text} {'=' * (74 - len(text))}", flush=True)
+
+
+def run_stage(stage: Stage) -> Outcome:
+    """Runs one stage to its end or its limit and takes down what it left running."""
+    outcome = Outcome(stage.name)
+    began = time.monotonic()
+    if stage.name == "e2e":
+        outcome.note = provide_browser()
+    if stage.suite:
+        run_suite(stage, outcome)
+    else:
+        run_checks(stage, outcome)
+    left = end_descendants()
+    if left:
+        names = ", ".join(sorted(set(left)))
+        outcome.note = f"{outcome.note}; " * bool(outcome.note) + f"left running, ended: {names}"
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def run_checks(stage: Stage, outcome: Outcome) -> None:
+    """Runs the stage's commands; each counts as one check."""
+    deadline = time.monotonic() + stage.limit_s
+    for command in stage.commands:
+        folder = install.WEB if command[0] == "npm" else ROOT
+        status = attempt(command, folder, deadline - time.monotonic())
+        if status == 0:
+            outcome.passed += 1
+            continue
+        outcome.failed += 1
+        ended = "ran past the stage's limit" if status is None else f"status {status}"
+        outcome.failures.append(f"{' '.join(command)} ({ended})")
+
+
+def run_suite(stage: Stage, outcome: Outcome) -> None:
+    """Runs one directory of pytest suites and reads its report."""
+    folder = ROOT / stage.suite
+    if not any(folder.rglob("test_*.py")):
+        print(f"{stage.suite} has no tests yet")
+        return
+    report = REPORTS / f"{stage.name}.xml"
+    report.unlink(missing_ok=True)
+    status = attempt(
+        ("pytest", "-q", "-rs", stage.suite, f"--junitxml={report}"), ROOT, stage.limit_s
+    )
+    if report.is_file():
+        read_junit(report, outcome)
+    if status is None:
+        outcome.problem = f"ran past {stage.limit_s} s"
+    elif status not in (0, NO_TESTS_COLLECTED) and not outcome.failed:
+        outcome.problem = f"pytest ended with status {status}"
+
+
+def attempt(command: Sequence[str], folder: Path, limit_s: float) -> int | None:
+    """Runs a command and returns its status, or None where it ran past its limit.
+
+    At the limit it is first interrupted, so that pytest still writes its report.
+    """
+    print(f"$ {' '.join(command)}", flush=True)
+    # A process group of its own, not a session: the kernel schedules sessions as groups, and an
+    # engine in another session than its client answers late.
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, process_group=0
+    )
+    try:
+        return process.wait(timeout=max(limit_s, 1.0))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(timeout=INTERRUPT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return None
+
+
+def environment() -> Mapping[str, str]:
+    """The stages' environment: our programs first on the PATH, no telemetry, no model downloads."""
+    env = install.node_environment()
+    env["PATH"] = f"{BIN}{os.pathsep}{env.get('PATH', '')}"
+    env |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+    return env
+
+
+def provide_browser() -> str:
+    """Installs Debian's Chromium where there is none and this is root; returns a remark or ''."""
+    if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        return ""
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        return "no Chromium here, and only root can install one (apt-get install chromium)"
+    print("installing Chromium (apt-get)", flush=True)
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    packages = ("chromium", "fonts-dejavu-core")
+    for words in (
+        ("update", "-qq"),
+        ("install", "-qq", "-y", "--no-install-recommends", *packages),
+    ):
+        status = subprocess.run(
+            [apt, *words], env=env, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+        ).returncode
+        if status:
+            return f"Chromium could not be installed (apt-get {words[0]} ended with {status})"
+    return ""
