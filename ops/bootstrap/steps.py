@@ -113,8 +113,8 @@ class Command:
             self._process.terminate()
         lines: list[str] = []
         assert self._process.stdout is not None
-        with self.log.open("a") as log:
-            for line in self._process.stdout:
+        with self.log.open("a") as log, self._process.stdout as output_stream:
+            for line in output_stream:
                 log.write(line)
                 lines.append(line)
                 self.last_line = line.strip() or self.last_line
