@@ -1,8 +1,12 @@
 """The two bases of every wire struct."""
 
+from typing import dataclass_transform
+
 import msgspec
 
 
+# msgspec hands `frozen` down to subclasses, which its own type declaration cannot say.
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Wire(
     msgspec.Struct,
     frozen=True,
@@ -13,6 +17,7 @@ class Wire(
     """An immutable value that crosses a process boundary as JSON with camelCase fields."""
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Tagged(
     msgspec.Struct,
     frozen=True,

@@ -3,8 +3,9 @@
 JSON, because operators read the streams with the NATS CLI.
 """
 
+from collections.abc import Hashable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -21,8 +22,9 @@ def encode(value: msgspec.Struct) -> bytes:
 
 
 @cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    shape: Any = kind
+    return msgspec.json.Decoder(shape)
 
 
 def decode(data: bytes, kind: type[T]) -> T:
@@ -33,7 +35,7 @@ def decode(data: bytes, kind: type[T]) -> T:
             them drops the message and counts it; a sender of ours never makes one.
     """
     try:
-        result: T = _decoder(kind).decode(data)
+        result: T = _decoder(cast("Hashable", kind)).decode(data)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise BadMessage(str(error)) from error
     return result

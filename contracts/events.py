@@ -60,9 +60,7 @@ class RunCancelled(Tagged, tag="run.cancelled", omit_defaults=False):
 
     usage: Usage
     message_id: str
-    finish_reason: Literal["cancelled"] = msgspec.field(
-        name="finish_reason", default="cancelled"
-    )
+    finish_reason: Literal["cancelled"] = msgspec.field(name="finish_reason", default="cancelled")
 
 
 class RunFailed(Tagged, tag="run.failed", omit_defaults=False):

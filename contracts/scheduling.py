@@ -64,8 +64,9 @@ class WorkerReport(Tagged, tag="worker_report"):
 
     `incarnation` (milliseconds at start) tells a restarted worker of the same id from its
     predecessor; `number` grows within an incarnation, so a late report is recognised.
-    `slots` is the most runs it takes at once; `kv_used` a share from 0 to 1. `seen` is the highest attempt that it has received, so
-    that a report older than a dispatch isn't taken for a loss.
+    `slots` is the most runs it takes at once; `kv_used` a share from 0 to 1. `seen` is the
+    highest attempt that it has received, so that a report older than a dispatch isn't taken
+    for a loss.
     """
 
     worker: str

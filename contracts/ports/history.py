@@ -135,9 +135,7 @@ class History(Protocol):
         """Return the run that was accepted with this idempotency key."""
         ...
 
-    async def load_session(
-        self, chat_id: str, *, messages: int, runs: int
-    ) -> SessionRecord | None:
+    async def load_session(self, chat_id: str, *, messages: int, runs: int) -> SessionRecord | None:
         """Return what a session actor is rebuilt from: the newest `messages` and `runs`."""
         ...
 
