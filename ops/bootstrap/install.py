@@ -203,6 +203,9 @@ def install_parley(command: Command) -> str:
 def page_steps() -> list[Step]:
     """The web page: its pinned packages, then its build; with a Node of our own where none is."""
     own_node = machine.node_program()
+    lock = WEB / "package-lock.json"
+    if not lock.is_file():
+        raise BootstrapError(f"{lock} is missing: restore it (git checkout edge/web).")
     steps = []
     needs: tuple[str, ...] = ()
     if own_node is None:
@@ -226,7 +229,7 @@ def page_steps() -> list[Step]:
         Step(
             "page packages",
             npm("ci"),
-            digest_of_files([WEB / "package-lock.json"], WEB),
+            digest_of_files([lock], WEB),
             (WEB / "node_modules" / ".package-lock.json",),
             needs,
             announce="npm ci",

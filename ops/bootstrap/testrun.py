@@ -23,6 +23,7 @@ BIN = install.VENV / "bin"
 REPORTS = ROOT / ".cache" / "test"
 FIRST_PARTY = ("actors", "contracts", "edge", "ops", "tests")
 INTERRUPT_S = 25.0
+CANNOT_START = 127  # as a shell says it
 NO_TESTS_COLLECTED = 5  # pytest's exit status
 
 
@@ -137,9 +138,13 @@ def attempt(command: Sequence[str], folder: Path, limit_s: float) -> int | None:
     print(f"$ {' '.join(command)}", flush=True)
     # A process group of its own, not a session: the kernel schedules sessions as groups, and an
     # engine in another session than its client answers late.
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, process_group=0
-    )
+    try:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, process_group=0
+        )
+    except OSError as error:
+        print(f"{command[0]} does not start in {folder}: {error}", flush=True)
+        return CANNOT_START
     try:
         return process.wait(timeout=max(limit_s, 1.0))
     except subprocess.TimeoutExpired:
