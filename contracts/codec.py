@@ -27,7 +27,11 @@ def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(shape)
 
 
-def decode(data: bytes, kind: type[T]) -> T:
+@overload
+def decode(data: bytes, kind: type[T]) -> T: ...
+@overload
+def decode(data: bytes, kind: UnionType) -> Any: ...
+def decode(data: bytes, kind: Any) -> Any:
     """Return the struct of type `kind` (a struct or a tagged union) that `data` encodes.
 
     Raises:

@@ -34,11 +34,14 @@ class EngineLoad:
 class EngineOutput:
     """What one step added: `tokens` (may be empty with a finish), `finish` when it is the
     last. `cached_tokens` of the prompt, with the first output. A final end-of-sequence token
-    is among the tokens; stop strings are not the engine's business."""
+    is among the tokens; stop strings are not the engine's business. `start` is the number of
+    the first of `tokens` within this request, from 0: an output that comes twice is known by
+    it."""
 
     tokens: tuple[int, ...]
     finish: Literal["stop", "length"] | None = None
     cached_tokens: int | None = None
+    start: int | None = None
 
 
 class Engine(Protocol):

@@ -1,0 +1,27 @@
+"""The session actor: one virtual actor a conversation.
+
+Owns: the conversation. It is activated on demand on the owner of the chat's partition,
+rebuilt from history, and passivated when idle. It decides whether a prompt is taken, builds
+the context of the turn, keeps one active run a chat, and closes the run: the answer is in
+history before the terminal event is in the log.
+
+Accepts (durable stream `SESS`, at least once): `SubmitPrompt`, `CancelRun`, `RunFinished`.
+Emits: `RunSpec` to `RUNS`, `PromptAccepted` or `PromptRejected` and `CancelReply` to whoever
+asked, `CancelQueued` requests to the scheduler, the terminal event to the run's log.
+
+Invariants:
+- the prompt is in history before its run is queued, the answer before its terminal event;
+- a chat has at most one active run (history's compare-and-set is the fence, so that two
+  owners during a hand-over can't break it);
+- a command is acknowledged only when repeating it would change nothing;
+- each run gets exactly one terminal event: written under a closing claim, after the log was
+  searched for one.
+
+Rooms: `state` (messages, effects, a run's progress), `machine` (all decisions), `context`
+(the prompt of a turn), `actor` (the shell of all chats of a host), `config`.
+"""
+
+from actors.session.actor import SessionHost
+from actors.session.config import ModelContext, SessionConfig
+
+__all__ = ["ModelContext", "SessionConfig", "SessionHost"]

@@ -1,0 +1,304 @@
+"""The shell of all session actors of a host: partitions, activation, mailboxes, timers."""
+
+import asyncio
+import itertools
+from collections import OrderedDict, deque
+
+import structlog
+
+from actors.runtime.partitions import PartitionOwner
+from actors.session import metrics
+from actors.session.config import SessionConfig
+from actors.session.effects import EffectRunner
+from actors.session.machine import SessionMachine
+from actors.session.state import Command, SessionMessage, Tick
+from contracts.codec import decode, encode
+from contracts.errors import BadMessage, HistoryUnavailable, Problem
+from contracts.ports.bus import Bus, Consumer, Delivery
+from contracts.ports.clock import Clock
+from contracts.ports.history import History
+from contracts.ports.token_log import TokenLog
+from contracts.scheduling import ActorInfo
+from contracts.session import (
+    CancelReply,
+    CancelRun,
+    PromptRejected,
+    SessionCommand,
+    SubmitPrompt,
+)
+from contracts.subjects import (
+    SESSION_STREAM,
+    session_durable,
+    session_partition,
+    session_partition_filter,
+)
+
+_log = structlog.get_logger()
+_TICK_S = 0.05
+_RELOAD_S = 0.5
+
+
+class _Session:
+    """One activated chat: its inbox, its machine, its hands."""
+
+    __slots__ = ("chat_id", "hands", "inbox", "machine", "reload_at_ms", "task", "used_at_ms")
+
+    def __init__(self, chat_id: str, hands: EffectRunner) -> None:
+        self.chat_id = chat_id
+        self.hands = hands
+        self.machine: SessionMachine | None = None
+        self.inbox: deque[SessionMessage] = deque()
+        self.task: asyncio.Task[None] | None = None
+        self.reload_at_ms = 0
+        self.used_at_ms = 0
+
+
+class SessionHost:
+    """Runs the session actors of the partitions that this host owns.
+
+    A chat is activated by its first command and handles one message at a time. A full inbox
+    refuses prompts (`rate_limited`) and leaves other commands to redelivery.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        bus: Bus,
+        log: TokenLog,
+        history: History,
+        clock: Clock,
+        host_id: str,
+    ) -> None:
+        self._config = config
+        self._bus = bus
+        self._token_log = log
+        self._history = history
+        self._clock = clock
+        self._host_id = host_id
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._timers: dict[str, _Session] = {}
+        self._consumers: dict[int, Consumer] = {}
+        self._numbers = itertools.count(1)
+        self._group: asyncio.TaskGroup | None = None
+        self._owner = PartitionOwner(
+            bus,
+            clock,
+            host_id,
+            config.partitions,
+            on_gained=self._gained,
+            on_lost=self._lost,
+            ttl_s=config.lease_ttl_s,
+        )
+
+    def info(self, pid: int, host: str) -> ActorInfo:
+        """Return this host's row of `parley ps`; `running` counts the chats in progress."""
+        busy = sum(1 for s in self._sessions.values() if s.machine and not s.machine.idle)
+        return ActorInfo(
+            role="session",
+            id=self._host_id,
+            pid=pid,
+            host=host,
+            state=f"{len(self._consumers)}/{self._config.partitions} partitions",
+            running=busy,
+            waiting=sum(len(s.inbox) for s in self._sessions.values()),
+        )
+
+    async def run(self) -> None:
+        """Serve until `stop`; a broken invariant ends it with the error."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            ticker = group.create_task(self._tick())
+            await self._owner.run()
+            ticker.cancel()
+
+    async def stop(self) -> None:
+        """Hand all partitions over, after what is being handled is done."""
+        await self._owner.stop()
+
+    # --- partitions --------------------------------------------------------------------------
+
+    async def _gained(self, partition: int, epoch: int) -> None:
+        _log.info("partition gained", partition=partition, epoch=epoch)
+        self._consumers[partition] = await self._bus.consume(
+            SESSION_STREAM,
+            session_durable(partition),
+            session_partition_filter(partition),
+            self._receive,
+            redeliver_all=True,
+        )
+
+    async def _lost(self, partition: int) -> None:
+        _log.info("partition lost", partition=partition)
+        consumer = self._consumers.pop(partition, None)
+        if consumer is not None:
+            await consumer.stop()
+        leaving = [s for s in self._sessions.values() if self._partition(s.chat_id) == partition]
+        busy = [s.task for s in leaving if s.task is not None]
+        if busy:
+            await asyncio.wait(busy, timeout=self._config.lease_ttl_s)
+        for session in leaving:
+            if session.task is not None:
+                session.task.cancel()
+            self._forget(session)
+
+    @staticmethod
+    def _partition(chat_id: str) -> int:
+        return session_partition(chat_id)
+
+    # --- commands ----------------------------------------------------------------------------
+
+    def _receive(self, delivery: Delivery) -> None:
+        chat_id = delivery.stored.subject.rpartition(".")[2]
+        try:
+            body: SessionCommand = decode(delivery.stored.data, SessionCommand)
+        except BadMessage as error:
+            _log.error("command does not decode", chat_id=chat_id, error=str(error))
+            delivery.ack()
+            return
+        metrics.COMMANDS.labels(type(body).__name__).inc()
+        session = self._activate(chat_id)
+        if len(session.inbox) >= self._config.mailbox_max:
+            self._refuse_full(body, delivery)
+            return
+        number = next(self._numbers)
+        session.hands.deliveries[number] = delivery
+        session.inbox.append(Command(body, number))
+        self._wake(session)
+
+    def _refuse_full(self, body: SessionCommand, delivery: Delivery) -> None:
+        metrics.REFUSED_FULL.inc()
+        if isinstance(body, SubmitPrompt) and not delivery.redelivered:
+            self._reject(body, Problem(code="rate_limited", detail="Too many prompts at once."))
+            delivery.ack()
+
+    def _reject(self, submit: SubmitPrompt, problem: Problem) -> None:
+        if submit.reply_to:
+            self._bus.publish(submit.reply_to, encode(PromptRejected(problem=problem)))
+
+    def _activate(self, chat_id: str) -> _Session:
+        session = self._sessions.get(chat_id)
+        if session is None:
+            hands = EffectRunner(
+                chat_id, self._host_id, self._bus, self._token_log, self._history, self._clock
+            )
+            session = self._sessions[chat_id] = _Session(chat_id, hands)
+            metrics.ACTIVE.set(len(self._sessions))
+        self._sessions.move_to_end(chat_id)
+        session.used_at_ms = self._clock.monotonic_ms()
+        return session
+
+    def _wake(self, session: _Session) -> None:
+        if session.task is None and self._group is not None:
+            session.task = self._group.create_task(self._work(session))
+
+    async def _work(self, session: _Session) -> None:
+        with structlog.contextvars.bound_contextvars(chat_id=session.chat_id):
+            try:
+                while session.inbox:
+                    machine = session.machine or await self._load(session)
+                    if machine is None:
+                        break
+                    await self._handle(session, machine, session.inbox.popleft())
+            finally:
+                session.task = None
+        due = session.machine.next_due_ms if session.machine else None
+        if due is not None or session.inbox:
+            self._timers[session.chat_id] = session
+        else:
+            self._timers.pop(session.chat_id, None)
+
+    async def _handle(
+        self, session: _Session, machine: SessionMachine, message: SessionMessage
+    ) -> None:
+        pending = deque((message,))
+        while pending:
+            for effect in machine.handle(pending.popleft(), self._clock.now_ms()):
+                result = await session.hands.perform(effect)
+                if result is not None:
+                    pending.append(result)
+        if machine.stale:
+            session.machine = None
+            again = sorted(session.hands.deliveries.items())
+            session.inbox.clear()
+            session.inbox.extend(
+                Command(decode(held.stored.data, SessionCommand), number)
+                for number, held in again
+            )
+
+    async def _load(self, session: _Session) -> SessionMachine | None:
+        """Rebuild the chat from history. Without history new prompts are refused at once and
+        everything else waits; commands to a chat that is gone are answered and done."""
+        try:
+            record = await self._history.load_session(
+                session.chat_id,
+                messages=self._config.messages_loaded,
+                runs=self._config.runs_loaded,
+            )
+        except HistoryUnavailable:
+            session.reload_at_ms = self._clock.monotonic_ms() + int(_RELOAD_S * 1000)
+            self._refuse_new(session)
+            return None
+        if record is None:
+            self._answer_gone(session)
+            return None
+        metrics.ACTIVATIONS.inc()
+        session.machine = SessionMachine(self._config, record)
+        return session.machine
+
+    def _refuse_new(self, session: _Session) -> None:
+        kept: deque[SessionMessage] = deque()
+        for message in session.inbox:
+            if isinstance(message, Command) and isinstance(message.body, SubmitPrompt):
+                delivery = session.hands.deliveries[message.delivery]
+                problem = Problem(code="unavailable", detail="History is away; try again soon.")
+                self._reject(message.body, problem)
+                if not delivery.redelivered:
+                    session.hands.deliveries.pop(message.delivery).ack()
+                    continue
+            kept.append(message)
+        session.inbox = kept
+
+    def _answer_gone(self, session: _Session) -> None:
+        for message in session.inbox:
+            if not isinstance(message, Command):
+                continue
+            match message.body:
+                case SubmitPrompt() as submit:
+                    self._reject(submit, Problem(code="not_found", detail="No such chat."))
+                case CancelRun(reply_to=to) if to:
+                    self._bus.publish(to, encode(CancelReply(status="unknown")))
+            session.hands.deliveries.pop(message.delivery).ack()
+        session.inbox.clear()
+        self._forget(session)
+
+    # --- time --------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        while True:
+            await self._clock.sleep(_TICK_S)
+            now_ms, mono_ms = self._clock.now_ms(), self._clock.monotonic_ms()
+            for session in list(self._timers.values()):
+                machine = session.machine
+                if machine is None:
+                    if session.inbox and session.reload_at_ms <= mono_ms:
+                        self._wake(session)
+                elif (machine.next_due_ms or now_ms + 1) <= now_ms and not session.inbox:
+                    session.inbox.append(Tick())
+                    self._wake(session)
+            self._passivate(mono_ms)
+
+    def _passivate(self, mono_ms: int) -> None:
+        over = len(self._sessions) - self._config.active_max
+        for session in list(itertools.islice(self._sessions.values(), 64)):
+            idle = session.task is None and not session.inbox and not session.hands.deliveries
+            idle = idle and (session.machine is None or session.machine.idle)
+            old = mono_ms - session.used_at_ms >= self._config.idle_ms
+            if idle and (old or over > 0):
+                over -= 1
+                metrics.PASSIVATIONS.inc()
+                self._forget(session)
+
+    def _forget(self, session: _Session) -> None:
+        self._sessions.pop(session.chat_id, None)
+        self._timers.pop(session.chat_id, None)
+        metrics.ACTIVE.set(len(self._sessions))

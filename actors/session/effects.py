@@ -1,0 +1,177 @@
+"""Performs what a session machine decided: history, log, bus. Almost no branches.
+
+Each effect is awaited and answered with the message that its docstring in `state` names.
+An effect whose fate is unknown is answered with `StepFailed`; the machine repeats it.
+"""
+
+from contracts.codec import encode
+from contracts.errors import (
+    BusUnavailable,
+    Fenced,
+    HistoryConflict,
+    HistoryUnavailable,
+    LogGone,
+    StreamFull,
+)
+from contracts.log import CLOSING_ATTEMPT, LogEntry
+from contracts.ports.bus import Bus, Delivery
+from contracts.ports.clock import Clock
+from contracts.ports.history import History
+from contracts.ports.token_log import RunWriter, TokenLog
+from contracts.scheduling import CancelQueued
+from contracts.subjects import run_queue, scheduler_requests
+
+from actors.session.state import (
+    AcceptPrompt,
+    Acknowledge,
+    AnswerSaved,
+    AskCancel,
+    CloseLog,
+    Effect,
+    EnqueueRefused,
+    EnqueueRun,
+    KeyLookedUp,
+    LookUpKey,
+    LookUpRun,
+    PromptConflict,
+    PromptStored,
+    Reply,
+    RunClosed,
+    RunEnqueued,
+    RunLookedUp,
+    SaveAnswer,
+    SessionMessage,
+    StepFailed,
+    TerminalWritten,
+    WriteTerminal,
+)
+
+
+class EffectRunner:
+    """The hands of one chat's session: holds its unacknowledged deliveries and closing
+    claims."""
+
+    def __init__(
+        self, chat_id: str, host_id: str, bus: Bus, log: TokenLog, history: History, clock: Clock
+    ) -> None:
+        self.deliveries: dict[int, Delivery] = {}
+        self._chat_id = chat_id
+        self._writer_name = f"session/{host_id}"
+        self._bus = bus
+        self._log = log
+        self._history = history
+        self._clock = clock
+        self._writers: dict[str, RunWriter] = {}
+
+    async def perform(self, effect: Effect) -> SessionMessage | None:
+        """Do it, and return what the machine is to be told, if anything."""
+        match effect:
+            case Reply(to, body):
+                if to:
+                    self._bus.publish(to, encode(body))
+                return None
+            case Acknowledge(delivery):
+                held = self.deliveries.pop(delivery, None)
+                if held is not None:
+                    held.ack()
+                return None
+            case AskCancel(run_id, pool):
+                self._bus.publish(scheduler_requests(pool), encode(CancelQueued(run_id=run_id)))
+                return None
+            case LookUpKey() | LookUpRun() | AcceptPrompt() | SaveAnswer():
+                return await self._history_step(effect)
+            case EnqueueRun() | CloseLog() | WriteTerminal():
+                return await self._bus_step(effect)
+
+    async def _history_step(
+        self, effect: LookUpKey | LookUpRun | AcceptPrompt | SaveAnswer
+    ) -> SessionMessage:
+        history, chat_id = self._history, self._chat_id
+        run_id = effect.run.run_id if isinstance(effect, AcceptPrompt | SaveAnswer) else effect.run_id
+        try:
+            match effect:
+                case LookUpKey(_, key):
+                    return KeyLookedUp(run_id, await history.run_by_key(chat_id, key))
+                case LookUpRun():
+                    record = await history.run(chat_id, run_id)
+                    answer = await history.message(chat_id, record.answer_id) if record else None
+                    return RunLookedUp(run_id, record, answer)
+                case AcceptPrompt(prompt, answer, run):
+                    chat = await history.accept_prompt(
+                        chat_id, prompt=prompt, answer=answer, run=run
+                    )
+                    return PromptStored(run_id, chat)
+                case SaveAnswer(answer, run):
+                    applied = await history.finish_run(chat_id, answer=answer, run=run)
+                    return AnswerSaved(run_id, applied)
+        except HistoryConflict:
+            return PromptConflict(run_id)
+        except HistoryUnavailable:
+            return StepFailed(run_id)
+
+    async def _bus_step(self, effect: EnqueueRun | CloseLog | WriteTerminal) -> SessionMessage:
+        run_id = effect.spec.run_id if isinstance(effect, EnqueueRun) else effect.run_id
+        try:
+            match effect:
+                case EnqueueRun(spec):
+                    await self._bus.append(
+                        run_queue(spec.pool, run_id), encode(spec), msg_id=run_id
+                    )
+                    return RunEnqueued(run_id)
+                case CloseLog():
+                    return await self._close(effect)
+                case WriteTerminal(_, seq, event):
+                    writer = self._writers[run_id]
+                    entry = LogEntry(
+                        epoch=writer.epoch, seq=seq, events=(event,), at_ms=self._clock.now_ms()
+                    )
+                    await writer.append(entry)
+                    self._writers.pop(run_id, None)
+                    return TerminalWritten(run_id)
+        except StreamFull:
+            return EnqueueRefused(run_id)
+        except Fenced:
+            return StepFailed(run_id, fenced=True)
+        except LogGone:
+            return TerminalWritten(run_id)
+        except BusUnavailable:
+            return StepFailed(run_id)
+
+    async def _close(self, effect: CloseLog) -> RunClosed:
+        run_id, finished = effect.run_id, effect.finished
+        as_told = RunClosed(
+            run_id,
+            text=finished.text,
+            tokens=finished.outcome.usage.completion_tokens,
+            next_seq=finished.next_seq,
+        )
+        if finished.epoch and run_id not in self._writers:
+            try:
+                self._writers[run_id] = await self._claim(run_id, finished.epoch)
+            except Fenced:
+                pass
+            else:
+                return as_told
+        self._writers[run_id] = await self._claim(run_id, None)
+        try:
+            state = await self._log.read(run_id)
+        except LogGone:
+            return as_told
+        if finished.text and not state.tokens:
+            return as_told
+        return RunClosed(
+            run_id,
+            text=state.text,
+            tokens=len(state.tokens),
+            next_seq=state.next_seq,
+            terminal=state.terminal,
+        )
+
+    async def _claim(self, run_id: str, expect_epoch: int | None) -> RunWriter:
+        return await self._log.claim(
+            run_id,
+            writer=self._writer_name,
+            attempt=CLOSING_ATTEMPT,
+            expect_epoch=expect_epoch,
+            now_ms=self._clock.now_ms(),
+        )

@@ -1,0 +1,275 @@
+"""What a session machine is told, what it asks for, and where a run stands. Pure."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from contracts.events import Terminal
+from contracts.records import Chat, Message, RunRecord
+from contracts.runs import RunOutcome, RunSpec
+from contracts.session import CancelReply, CancelRun, RunFinished, SubmitPrompt, SubmitReply
+
+DeliveryId = int
+"""The shell's name for an unacknowledged delivery of `SESS`."""
+
+
+# --- messages --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A delivery of `SESS`."""
+
+    body: SubmitPrompt | CancelRun | RunFinished
+    delivery: DeliveryId
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStored:
+    """`AcceptPrompt` took effect (now or before)."""
+
+    run_id: str
+    chat: Chat
+
+
+@dataclass(frozen=True, slots=True)
+class PromptConflict:
+    """`AcceptPrompt` changed nothing: the chat moved on under another owner, or is gone."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLookedUp:
+    """Who used the idempotency key of this waiting prompt before; None: nobody."""
+
+    run_id: str
+    earlier: RunRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnqueued:
+    """The run is in `RUNS`."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueRefused:
+    """`RUNS` is full; the run is not in it."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunLookedUp:
+    """What history knows of a run that somebody wants cancelled or ended."""
+
+    run_id: str
+    record: RunRecord | None
+    answer: Message | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunClosed:
+    """The log is claimed for closing and read: `text` is all that was streamed, `next_seq` the
+    place of the next event, `terminal` the event that an earlier closer wrote."""
+
+    run_id: str
+    text: str
+    tokens: int
+    next_seq: int
+    terminal: Terminal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSaved:
+    """The answer is in history; `applied` False: it was there already."""
+
+    run_id: str
+    applied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalWritten:
+    """The terminal event is committed."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """The effect in flight for this run failed or its fate is unknown; it may be repeated.
+    `fenced`: another closer claimed the log."""
+
+    run_id: str
+    fenced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+SessionMessage = (
+    Command
+    | PromptStored
+    | PromptConflict
+    | KeyLookedUp
+    | RunEnqueued
+    | EnqueueRefused
+    | RunLookedUp
+    | RunClosed
+    | AnswerSaved
+    | TerminalWritten
+    | StepFailed
+    | Tick
+)
+
+
+# --- effects ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Tell whoever asked; nobody may be listening any more."""
+
+    to: str
+    body: SubmitReply | CancelReply
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """The command is done for good."""
+
+    delivery: DeliveryId
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpKey:
+    """Answer with `KeyLookedUp`."""
+
+    run_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpRun:
+    """Answer with `RunLookedUp`."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptPrompt:
+    """Answer with `PromptStored`, `PromptConflict` or `StepFailed`."""
+
+    prompt: Message
+    answer: Message
+    run: RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueRun:
+    """Answer with `RunEnqueued`, `EnqueueRefused` or `StepFailed`."""
+
+    spec: RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class AskCancel:
+    """Ask the pool's scheduler to stop the run; no answer is awaited."""
+
+    run_id: str
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLog:
+    """Claim the run's log for closing; answer with `RunClosed` or `StepFailed`. `finished`
+    carries the worker's claim and text: if that claim is still the last, nothing need be
+    read."""
+
+    run_id: str
+    finished: RunFinished
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAnswer:
+    """Answer with `AnswerSaved` or `StepFailed`."""
+
+    answer: Message
+    run: RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTerminal:
+    """Append the terminal event under the closing claim; answer with `TerminalWritten` or
+    `StepFailed`."""
+
+    run_id: str
+    seq: int
+    event: Terminal
+
+
+Effect = (
+    Reply
+    | Acknowledge
+    | LookUpKey
+    | LookUpRun
+    | AcceptPrompt
+    | EnqueueRun
+    | AskCancel
+    | CloseLog
+    | SaveAnswer
+    | WriteTerminal
+)
+
+
+# --- state -----------------------------------------------------------------------------------
+
+
+class Phase(Enum):
+    """Where a run stands; each phase but RUNNING has one effect in flight or a retry due."""
+
+    KEYING = "keying"
+    STORING = "storing"
+    RESOLVING = "resolving"
+    QUEUEING = "queueing"
+    RUNNING = "running"
+    LOOKING = "looking"
+    CLOSING = "closing"
+    SAVING = "saving"
+    ENDING = "ending"
+
+
+@dataclass(slots=True)
+class Progress:
+    """One run's way through the session. `retry_at_ms` None: an effect is in flight, or
+    nothing is due. `submits`, `cancels` and `finishes` are deliveries to acknowledge when
+    their time comes; `waiting` are reply subjects of cancels."""
+
+    run_id: str
+    phase: Phase
+    submit: SubmitPrompt | None = None
+    record: RunRecord | None = None
+    answer: Message | None = None
+    spec: RunSpec | None = None
+    finished: RunFinished | None = None
+    outcome: RunOutcome | None = None
+    closed: RunClosed | None = None
+    refused: bool = False
+    cancel_wanted: bool = False
+    retry_at_ms: int | None = None
+    submits: list[DeliveryId] = field(default_factory=list)
+    cancels: list[DeliveryId] = field(default_factory=list)
+    finishes: list[DeliveryId] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class EarlyCancel:
+    """A cancel of a run that is not known (yet)."""
+
+    expires_at_ms: int
+    deliveries: list[DeliveryId] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
