@@ -1,0 +1,140 @@
+/** One run being read: sends the prompt or joins, keeps the view, stops on request. */
+
+import { api } from "../api/client.ts";
+import { Refused } from "../api/problem.ts";
+import type { FollowEnd } from "../stream/follow.ts";
+import { backoffMs, follow } from "../stream/follow.ts";
+import type { RunAction, RunView } from "../stream/run.ts";
+import { ended, newRun, reduce } from "../stream/run.ts";
+import { FrameGate } from "./frame.ts";
+
+const STOP_TRIES = 6;
+
+export interface Prompt {
+  readonly content: string;
+  readonly model?: string;
+  /** Idempotency key: sending the same prompt again under it gives the same run. */
+  readonly key: string;
+}
+
+export class LiveRun {
+  readonly chatId: string;
+  readonly prompt: Prompt | null;
+  view: RunView;
+  readonly #left = new AbortController();
+  readonly #gate: FrameGate;
+  readonly #onNamed: () => void;
+  #wake: () => void = () => undefined;
+  #leaveWhenNamed = false;
+
+  /** Follows `from` (a prompt to send, or the id of a run to join). `onChange` is called at most
+   * once a frame, `onNamed` once, when the edge has named the run. */
+  constructor(
+    chatId: string,
+    from: Prompt | string,
+    watch: { readonly onChange: () => void; readonly onNamed: () => void },
+  ) {
+    this.chatId = chatId;
+    this.prompt = typeof from === "string" ? null : from;
+    this.view = newRun(typeof from === "string" ? from : "");
+    this.#gate = new FrameGate(watch.onChange);
+    this.#onNamed = watch.onNamed;
+  }
+
+  /** Reads to the end. Resolves with how the reading ended; the view then is final. */
+  async read(): Promise<FollowEnd> {
+    const wake = (): void => this.#wake();
+    window.addEventListener("online", wake);
+    document.addEventListener("visibilitychange", wake);
+    try {
+      const end = await follow(
+        {
+          open: (after, signal) => this.#open(after, signal),
+          retryable: (status) =>
+            this.view.runId === ""
+              ? status === 502 || status === 504
+              : status >= 500 || status === 429 || status === 408,
+          onEvent: (event) => this.#take({ kind: "event", event, nowMs: Date.now() }),
+          onConnection: (connection) => this.#take({ kind: "connection", connection }),
+          online: () => navigator.onLine,
+          pause: (ms, signal) => this.#pause(ms, signal),
+          random: Math.random,
+        },
+        this.#left.signal,
+      );
+      return end;
+    } finally {
+      window.removeEventListener("online", wake);
+      document.removeEventListener("visibilitychange", wake);
+      this.#gate.flush();
+    }
+  }
+
+  /** Stops reading; the run goes on. A prompt still on its way is first seen into the edge. */
+  leave(): void {
+    if (this.view.runId === "") this.#leaveWhenNamed = true;
+    else this.#left.abort();
+  }
+
+  /** Asks the edge to stop the run, again until it has heard. The stream then brings the end. */
+  async stop(): Promise<void> {
+    if (this.view.stopping || ended(this.view)) return;
+    this.#take({ kind: "stopping", stopping: true });
+    for (let tries = 0; tries < STOP_TRIES && !ended(this.view); tries++) {
+      try {
+        const runId = this.view.runId || (await this.#lookUp());
+        if (runId !== "") {
+          await api.cancel(this.chatId, runId);
+          return;
+        }
+      } catch (error) {
+        if (!(error instanceof TypeError || error instanceof Refused)) throw error;
+      }
+      await this.#pause(backoffMs(tries, Math.random()), this.#left.signal);
+    }
+    if (this.view.runId === "") this.#left.abort();
+    this.#take({ kind: "stopping", stopping: false });
+  }
+
+  #open(after: number, signal: AbortSignal): Promise<Response> {
+    const { runId } = this.view;
+    if (runId !== "" || this.prompt === null) {
+      return api.events(this.chatId, runId, after, signal);
+    }
+    const { key, ...prompt } = this.prompt;
+    return api.send(this.chatId, prompt, key, signal);
+  }
+
+  /** The id of the chat's run when the stream has not said it yet; empty if there is none. */
+  async #lookUp(): Promise<string> {
+    const { activeRun } = await api.messages(this.chatId);
+    const runId = activeRun?.runId ?? "";
+    if (runId !== "") this.#take({ kind: "named", runId });
+    return runId;
+  }
+
+  #take(action: RunAction): void {
+    const before = this.view;
+    this.view = reduce(before, action);
+    if (this.view === before) return;
+    if (before.runId === "" && this.view.runId !== "") {
+      this.#onNamed();
+      if (this.#leaveWhenNamed) this.#left.abort();
+    }
+    if (ended(this.view)) this.#gate.flush();
+    else this.#gate.request();
+  }
+
+  #pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      signal.addEventListener("abort", done);
+      this.#wake = done;
+    });
+  }
+}

@@ -1,0 +1,144 @@
+/** Draws what the markdown parser finds as safe elements: no HTML of the text's own is ever
+ * parsed, links go only where `safeLink` allows, pictures become links (the page's content
+ * policy loads none from elsewhere). */
+
+import type { Attr as SmdAttr, Renderer, Token as SmdToken } from "streaming-markdown";
+import { Attr, Token } from "streaming-markdown";
+import { safeLink } from "./links.ts";
+
+const TAGS: Readonly<Record<number, string>> = {
+  [Token.Blockquote]: "blockquote",
+  [Token.Paragraph]: "p",
+  [Token.Line_Break]: "br",
+  [Token.Rule]: "hr",
+  // The page's own headings stand above an answer's.
+  [Token.Heading_1]: "h3",
+  [Token.Heading_2]: "h4",
+  [Token.Heading_3]: "h5",
+  [Token.Heading_4]: "h6",
+  [Token.Heading_5]: "h6",
+  [Token.Heading_6]: "h6",
+  [Token.Italic_Ast]: "em",
+  [Token.Italic_Und]: "em",
+  [Token.Strong_Ast]: "strong",
+  [Token.Strong_Und]: "strong",
+  [Token.Strike]: "s",
+  [Token.Code_Inline]: "code",
+  [Token.Raw_URL]: "a",
+  [Token.Link]: "a",
+  [Token.Image]: "a",
+  [Token.List_Unordered]: "ul",
+  [Token.List_Ordered]: "ol",
+  [Token.List_Item]: "li",
+};
+
+/** The renderer that appends to `root`; its data is the path of open elements. */
+export function safeRenderer(root: HTMLElement): Renderer<HTMLElement[]> {
+  return {
+    data: [root],
+    add_token: (path, token) => {
+      path.push(token === Token.Document ? root : open(top(path), token));
+    },
+    end_token: (path) => void path.pop(),
+    add_text: (path, text) => write(top(path), text),
+    set_attr: (path, attr, value) => set(top(path), attr, value),
+  };
+}
+
+function top(path: HTMLElement[]): HTMLElement {
+  return path[path.length - 1] as HTMLElement;
+}
+
+function open(parent: HTMLElement, token: SmdToken): HTMLElement {
+  switch (token) {
+    case Token.Code_Block:
+    case Token.Code_Fence:
+      return codeBlock(parent);
+    case Token.Checkbox: {
+      const box = append(parent, "input") as HTMLInputElement;
+      box.type = "checkbox";
+      box.disabled = true;
+      box.ariaLabel = "To do";
+      return box;
+    }
+    case Token.Table: {
+      const frame = append(parent, "div", "table");
+      frame.tabIndex = 0;
+      frame.setAttribute("role", "group");
+      frame.ariaLabel = "Table";
+      return append(frame, "table");
+    }
+    case Token.Table_Row: {
+      const section = parent.children.length === 0 ? "thead" : "tbody";
+      const last = parent.lastElementChild;
+      const body = last?.tagName === "TBODY" ? (last as HTMLElement) : append(parent, section);
+      return append(body, "tr");
+    }
+    case Token.Table_Cell:
+      return append(parent, parent.parentElement?.tagName === "THEAD" ? "th" : "td");
+    case Token.Equation_Block:
+      return append(parent, "div", "math");
+    case Token.Equation_Inline:
+      return append(parent, "code", "math");
+    default: {
+      const element = append(parent, TAGS[token] ?? "span");
+      if (element.tagName === "A") element.dir = "auto";
+      if (token === Token.Image) element.append("Image: ");
+      return element;
+    }
+  }
+}
+
+/** A code block: its language, a copy button, the code in a scrolling frame. */
+function codeBlock(parent: HTMLElement): HTMLElement {
+  const frame = append(parent, "div", "code");
+  const head = append(frame, "div", "code-head");
+  append(head, "span");
+  const copy = append(head, "button") as HTMLButtonElement;
+  copy.type = "button";
+  copy.dataset["copy"] = "";
+  copy.textContent = "Copy";
+  const pre = append(frame, "pre");
+  pre.tabIndex = 0;
+  pre.dir = "ltr";
+  return append(pre, "code");
+}
+
+function append(parent: HTMLElement, tag: string, className = ""): HTMLElement {
+  const element = document.createElement(tag);
+  if (className !== "") element.className = className;
+  return parent.appendChild(element);
+}
+
+function write(element: HTMLElement, text: string): void {
+  const last = element.lastChild;
+  if (last instanceof Text) last.appendData(text);
+  else element.append(text);
+}
+
+function set(element: HTMLElement, attr: SmdAttr, value: string): void {
+  switch (attr) {
+    case Attr.Href:
+    case Attr.Src: {
+      const address = safeLink(value);
+      if (address === null || !(element instanceof HTMLAnchorElement)) return;
+      element.href = address;
+      element.target = "_blank";
+      element.rel = "noopener noreferrer nofollow";
+      return;
+    }
+    case Attr.Lang: {
+      const label = element.closest(".code")?.querySelector("span");
+      if (label) label.textContent = value.trim().split(/\s/, 1)[0] ?? "";
+      return;
+    }
+    case Attr.Checked:
+      if (element instanceof HTMLInputElement) {
+        element.checked = true;
+        element.ariaLabel = "Done";
+      }
+      return;
+    case Attr.Start:
+      if (element instanceof HTMLOListElement) element.start = Number.parseInt(value, 10) || 1;
+  }
+}
