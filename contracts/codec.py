@@ -5,7 +5,8 @@ JSON, because operators read the streams with the NATS CLI.
 
 from collections.abc import Hashable
 from functools import cache
-from typing import Any, TypeVar, cast
+from types import UnionType
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -31,7 +32,7 @@ def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
 def decode(data: bytes, kind: type[T]) -> T: ...
 @overload
 def decode(data: bytes, kind: UnionType) -> Any: ...
-def decode(data: bytes, kind: Any) -> Any:
+def decode(data: bytes, kind: Hashable) -> Any:
     """Return the struct of type `kind` (a struct or a tagged union) that `data` encodes.
 
     Raises:
@@ -39,7 +40,6 @@ def decode(data: bytes, kind: Any) -> Any:
             them drops the message and counts it; a sender of ours never makes one.
     """
     try:
-        result: T = _decoder(cast("Hashable", kind)).decode(data)
+        return _decoder(kind).decode(data)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise BadMessage(str(error)) from error
-    return result

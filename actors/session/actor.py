@@ -221,8 +221,7 @@ class SessionHost:
             again = sorted(session.hands.deliveries.items())
             session.inbox.clear()
             session.inbox.extend(
-                Command(decode(held.stored.data, SessionCommand), number)
-                for number, held in again
+                Command(decode(held.stored.data, SessionCommand), number) for number, held in again
             )
 
     async def _load(self, session: _Session) -> SessionMachine | None:

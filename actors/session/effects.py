@@ -4,23 +4,6 @@ Each effect is awaited and answered with the message that its docstring in `stat
 An effect whose fate is unknown is answered with `StepFailed`; the machine repeats it.
 """
 
-from contracts.codec import encode
-from contracts.errors import (
-    BusUnavailable,
-    Fenced,
-    HistoryConflict,
-    HistoryUnavailable,
-    LogGone,
-    StreamFull,
-)
-from contracts.log import CLOSING_ATTEMPT, LogEntry
-from contracts.ports.bus import Bus, Delivery
-from contracts.ports.clock import Clock
-from contracts.ports.history import History
-from contracts.ports.token_log import RunWriter, TokenLog
-from contracts.scheduling import CancelQueued
-from contracts.subjects import run_queue, scheduler_requests
-
 from actors.session.state import (
     AcceptPrompt,
     Acknowledge,
@@ -45,6 +28,22 @@ from actors.session.state import (
     TerminalWritten,
     WriteTerminal,
 )
+from contracts.codec import encode
+from contracts.errors import (
+    BusUnavailable,
+    Fenced,
+    HistoryConflict,
+    HistoryUnavailable,
+    LogGone,
+    StreamFull,
+)
+from contracts.log import CLOSING_ATTEMPT, LogEntry
+from contracts.ports.bus import Bus, Delivery
+from contracts.ports.clock import Clock
+from contracts.ports.history import History
+from contracts.ports.token_log import RunWriter, TokenLog
+from contracts.scheduling import CancelQueued
+from contracts.subjects import run_queue, scheduler_requests
 
 
 class EffectRunner:
@@ -87,7 +86,9 @@ class EffectRunner:
         self, effect: LookUpKey | LookUpRun | AcceptPrompt | SaveAnswer
     ) -> SessionMessage:
         history, chat_id = self._history, self._chat_id
-        run_id = effect.run.run_id if isinstance(effect, AcceptPrompt | SaveAnswer) else effect.run_id
+        run_id = (
+            effect.run.run_id if isinstance(effect, AcceptPrompt | SaveAnswer) else effect.run_id
+        )
         try:
             match effect:
                 case LookUpKey(_, key):

@@ -37,7 +37,7 @@ from actors.session.state import (
     Tick,
     WriteTerminal,
 )
-from contracts.errors import ErrorCode, Problem, Refused
+from contracts.errors import ErrorCode, IllegalMessage, Problem, Refused
 from contracts.records import Message, RunRecord, SessionRecord
 from contracts.runs import RunOutcome, RunSpec
 from contracts.session import (
@@ -105,6 +105,8 @@ class SessionMachine:
                 return self._finished(finished, delivery)
             case Tick():
                 return self._tick(now_ms)
+            case Command():
+                raise IllegalMessage("unreachable: every command is matched above")
         progress = self._runs.get(message.run_id)
         if progress is None:
             return ()
@@ -120,7 +122,9 @@ class SessionMachine:
                 return self._enqueued(progress, now_ms)
             case EnqueueRefused() if progress.phase is Phase.QUEUEING:
                 problem = Problem(code="at_capacity", detail="The queue is full.")
-                return self._end_unqueued(progress, RunOutcome(finish_reason="error", error=problem))
+                return self._end_unqueued(
+                    progress, RunOutcome(finish_reason="error", error=problem)
+                )
             case RunLookedUp() if progress.phase in (Phase.LOOKING, Phase.RESOLVING):
                 return self._looked_up(progress, message, now_ms)
             case RunClosed() if progress.phase is Phase.CLOSING:
@@ -182,9 +186,7 @@ class SessionMachine:
             return ()
         return self._accepted_before(submit, record, delivery)
 
-    def _key_known(
-        self, progress: Progress, earlier: RunRecord | None, now_ms: int
-    ) -> Effects:
+    def _key_known(self, progress: Progress, earlier: RunRecord | None, now_ms: int) -> Effects:
         submit = progress.submit
         assert submit is not None
         if earlier is None:
@@ -401,9 +403,7 @@ class SessionMachine:
         assert progress.record is not None and progress.answer is not None
         if self._chat.active_run_id == progress.run_id:
             self._chat = outcomes.without_active_run(self._chat)
-        self._messages = [
-            m for m in self._messages if m.message_id != progress.answer.message_id
-        ]
+        self._messages = [m for m in self._messages if m.message_id != progress.answer.message_id]
         self._messages.append(progress.answer)
         del self._messages[: -self._config.messages_loaded]
         self._remember(progress.record)
@@ -559,4 +559,3 @@ class SessionMachine:
     def _acks(progress: Progress) -> Effects:
         held = (*progress.submits, *progress.cancels, *progress.finishes)
         return tuple(Acknowledge(delivery) for delivery in held)
-

@@ -74,4 +74,3 @@ def cancel_reply(record: RunRecord) -> CancelReply:
 def without_active_run(chat: Chat) -> Chat:
     """Return the chat with no run in flight."""
     return msgspec.structs.replace(chat, active_run_id=None)
-

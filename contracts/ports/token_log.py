@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from contracts.events import NumberedEvent, RunEvent
+from contracts.events import NumberedEvent, RunStarted, Terminal
 from contracts.log import Claim, LogEntry, LogSnapshot
 from contracts.runs import RunOutcome
 
@@ -13,15 +13,16 @@ from contracts.runs import RunOutcome
 class LogState:
     """A run's log, read to its end: `next_seq` is the place of the next event, `text` and
     `tokens` all that is committed, `end` how the worker ended (None: it hasn't), `terminal`
-    the terminal event if one was written, `started` the first `run.started`,
-    `last_at_ms` the time of the newest entry."""
+    the terminal event if one was written, `started` the first `run.started` and
+    `started_seq` its place (0: none), `last_at_ms` the time of the newest entry."""
 
     next_seq: int = 1
     text: str = ""
     tokens: tuple[int, ...] = ()
     end: RunOutcome | None = None
-    terminal: RunEvent | None = None
-    started: RunEvent | None = None
+    terminal: Terminal | None = None
+    started: RunStarted | None = None
+    started_seq: int = 0
     last_at_ms: int = 0
 
 

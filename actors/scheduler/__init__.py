@@ -1,0 +1,29 @@
+"""The scheduler actor: one active a model pool, standbys ready.
+
+Owns: which run is written by which worker, and when. Keeps the queue of accepted runs, the
+credits of the workers, and the attempt number under which each run is written.
+
+Accepts: `RunSpec` from the work queue `RUNS` (an unacknowledged message is the write-ahead
+record of a run); `WorkerReport`, `RunBegan`, `RunRejected`, `RunSettled`, `WorkerGone`;
+requests to cancel and to describe.
+Emits: `StartRun`, `AbortRun`, `DropRun` to workers; `run.queued` events to the log of a run
+that waits; `RunFinished` (or an end entry) for a run that ends without a worker; the
+pool's status.
+
+Invariants:
+- a run is acknowledged in `RUNS` only when its end is durable elsewhere;
+- attempts grow: term (the lease's revision) above, a counter below, so that no read is
+  needed after a restart, and the log refuses whoever was replaced;
+- a worker never holds more runs than it has slots; a live worker with a free slot never
+  idles while a run that fits it is queued;
+- a run that lost its worker goes before all fresh runs of its tier, three attempts at most.
+
+Rooms: `state` (messages, effects, runs, workers), `machine` (composition), `order` (who is
+next), `workers` (who is alive), `estimate` (how long), `views` (what operators see),
+`actor` (the shell), `config`.
+"""
+
+from actors.scheduler.actor import SchedulerActor
+from actors.scheduler.config import SchedulerConfig, TierConfig
+
+__all__ = ["SchedulerActor", "SchedulerConfig", "TierConfig"]

@@ -1,0 +1,169 @@
+"""The shell of a pool's scheduler: lease, inbox, clock."""
+
+import asyncio
+import itertools
+from collections import deque
+
+import structlog
+
+from actors.runtime.lease import Lease
+from actors.scheduler import metrics
+from actors.scheduler.config import SchedulerConfig
+from actors.scheduler.effects import EffectRunner
+from actors.scheduler.machine import SchedulerMachine
+from actors.scheduler.state import (
+    Asked,
+    Effect,
+    Heard,
+    RunSubmitted,
+    SchedulerMessage,
+    Tick,
+)
+from contracts.codec import decode
+from contracts.errors import BadMessage
+from contracts.ports.bus import Bus, Delivery, Inbound
+from contracts.ports.clock import Clock
+from contracts.ports.token_log import TokenLog
+from contracts.runs import RunSpec
+from contracts.scheduling import ActorInfo, SchedulerRequest, WorkerMessage
+from contracts.subjects import (
+    RUNS_STREAM,
+    run_queue_filter,
+    scheduler_durable,
+    scheduler_lease,
+    scheduler_requests,
+    scheduler_workers,
+)
+
+_log = structlog.get_logger()
+_TICK_S = 0.05
+
+
+class SchedulerActor:
+    """Schedules one pool while it holds the pool's lease; else it stands by.
+
+    The inbox is bounded by what fills it: the consumer's `max_pending`, and one report of
+    each worker per 100 ms; each batch is handled before the next is awaited.
+    """
+
+    def __init__(
+        self, config: SchedulerConfig, bus: Bus, log: TokenLog, clock: Clock, actor_id: str
+    ) -> None:
+        self._config = config
+        self._bus = bus
+        self._clock = clock
+        self._actor_id = actor_id
+        self._lease = Lease(bus, clock, scheduler_lease(config.pool), actor_id, config.lease_ttl_s)
+        self._hands = EffectRunner(config.pool, actor_id, bus, log, clock)
+        self._inbox: deque[SchedulerMessage] = deque()
+        self._filled = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._term = 0
+        self._stopping = False
+
+    def info(self, pid: int, host: str) -> ActorInfo:
+        """Return this actor's row of `parley ps`."""
+        return ActorInfo(
+            role="scheduler",
+            id=self._actor_id,
+            pid=pid,
+            host=host,
+            state="active" if self._term else "standby",
+            epoch=self._term,
+            running=len(self._hands.deliveries),
+            waiting=len(self._inbox),
+        )
+
+    async def run(self) -> None:
+        """Stand by for the lease, then schedule until `stop` or until it is lost."""
+        term = await self._lease.acquire()
+        _log.info("scheduling", pool=self._config.pool, term=term)
+        self._term = term
+        metrics.ACTIVE.labels(self._config.pool).set(1)
+        try:
+            await self._schedule(SchedulerMachine(self._config, term, self._clock.now_ms()))
+        finally:
+            self._term = 0
+            metrics.ACTIVE.labels(self._config.pool).set(0)
+            await self._lease.release()
+
+    async def stop(self) -> None:
+        """End after the present batch; the lease is given up, a standby takes over at once."""
+        self._stopping = True
+        self._filled.set()
+
+    async def _schedule(self, machine: SchedulerMachine) -> None:
+        pool = self._config.pool
+        heard = await self._bus.subscribe(scheduler_workers(pool), self._hear)
+        asked = await self._bus.subscribe(scheduler_requests(pool), self._ask)
+        runs = await self._bus.consume(
+            RUNS_STREAM,
+            scheduler_durable(pool),
+            run_queue_filter(pool),
+            self._receive,
+            redeliver_all=True,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._loop(machine, group)
+        finally:
+            for subscription in (runs, asked, heard):
+                await subscription.stop()
+
+    async def _loop(self, machine: SchedulerMachine, group: asyncio.TaskGroup) -> None:
+        next_tick_ms = 0
+        while not self._stopping:
+            if not self._inbox:
+                self._filled.clear()
+                await self._wait_for_work()
+            if not self._lease.held:
+                _log.warning("lease lost", pool=self._config.pool)
+                return
+            mono_ms = self._clock.monotonic_ms()
+            if mono_ms >= next_tick_ms:
+                next_tick_ms = mono_ms + int(_TICK_S * 1000)
+                self._inbox.append(Tick())
+            now_ms = self._clock.now_ms()
+            for _ in range(len(self._inbox)):
+                for effect in machine.handle(self._inbox.popleft(), now_ms):
+                    if not self._hands.perform_now(effect):
+                        group.create_task(self._later(effect))
+
+    async def _wait_for_work(self) -> None:
+        try:
+            async with asyncio.timeout(_TICK_S):
+                await self._filled.wait()
+        except TimeoutError:
+            pass
+
+    async def _later(self, effect: Effect) -> None:
+        message = await self._hands.perform_later(effect)
+        if message is not None:
+            self._put(message)
+
+    def _put(self, message: SchedulerMessage) -> None:
+        self._inbox.append(message)
+        self._filled.set()
+
+    def _receive(self, delivery: Delivery) -> None:
+        try:
+            spec = decode(delivery.stored.data, RunSpec)
+        except BadMessage as error:
+            _log.error("run does not decode", subject=delivery.stored.subject, error=str(error))
+            delivery.ack()
+            return
+        number = next(self._numbers)
+        self._hands.deliveries[number] = delivery
+        self._put(RunSubmitted(spec, number, delivery.redelivered))
+
+    def _hear(self, inbound: Inbound) -> None:
+        try:
+            self._put(Heard(decode(inbound.data, WorkerMessage)))
+        except BadMessage as error:
+            _log.warning("worker message does not decode", error=str(error))
+
+    def _ask(self, inbound: Inbound) -> None:
+        try:
+            self._put(Asked(decode(inbound.data, SchedulerRequest), inbound.reply))
+        except BadMessage as error:
+            _log.warning("request does not decode", error=str(error))

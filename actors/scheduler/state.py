@@ -1,0 +1,177 @@
+"""What a scheduler machine is told, what it asks for, and what it knows. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from contracts.events import RunQueued
+from contracts.runs import RunOutcome, RunSpec
+from contracts.scheduling import (
+    AbortRun,
+    CancelTaken,
+    DropRun,
+    PoolStatus,
+    RunList,
+    SchedulerRequest,
+    StartRun,
+    WorkerMessage,
+)
+
+DeliveryId = int
+"""The shell's name for an unacknowledged delivery of `RUNS`."""
+
+
+# --- messages --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunSubmitted:
+    """A delivery of `RUNS`. `redelivered`: another scheduler may have dispatched it before."""
+
+    spec: RunSpec
+    delivery: DeliveryId
+    redelivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A worker (or its parent) said something."""
+
+    body: WorkerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request; the answer goes to `reply_to`."""
+
+    body: SchedulerRequest
+    reply_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndStored:
+    """`EndRun` took effect."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndFailed:
+    """`EndRun` may not have taken effect; it may be repeated."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedChecked:
+    """The answer to `CheckClosed`: whether the run's story is over (closed or ended)."""
+
+    run_id: str
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+SchedulerMessage = RunSubmitted | Heard | Asked | EndStored | EndFailed | ClosedChecked | Tick
+
+
+# --- effects ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Give a worker a command; it may be lost."""
+
+    worker: str
+    command: StartRun | AbortRun | DropRun
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The run's end is durable elsewhere: acknowledge it in `RUNS`."""
+
+    delivery: DeliveryId
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    """End a run that no worker will end: for a chat `RunFinished` to its session, for an API
+    run an end entry under a claim. Answer with `EndStored` or `EndFailed`."""
+
+    spec: RunSpec
+    attempt: int
+    outcome: RunOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class CheckClosed:
+    """Read the run's claim; answer with `ClosedChecked` (no answer if it can't be read)."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Write a `run.queued` event into the run's log under the claim `attempt`; losing it is
+    harmless."""
+
+    run_id: str
+    attempt: int
+    event: RunQueued
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Reply to a request."""
+
+    to: str
+    body: CancelTaken | RunList
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Tell every edge how the pool is."""
+
+    status: PoolStatus
+
+
+Effect = Send | Settle | EndRun | CheckClosed | Notify | Answer | Broadcast
+
+
+# --- state -----------------------------------------------------------------------------------
+
+Stage = Literal["queued", "dispatched", "running", "cancelling", "ending", "checking"]
+
+
+@dataclass(slots=True)
+class Run:
+    """A run from its submission to its settlement.
+
+    `arrival` numbers submissions. `attempt` is the last one used (0: none yet). `fresh`
+    stays true while no claim on its log can exist, so that the first worker need not read.
+    `losses` counts workers lost under it. `heard_ms` is when its worker last showed
+    progress, `tokens` the count then.
+    """
+
+    spec: RunSpec
+    deliveries: list[DeliveryId]
+    arrival: int
+    fresh: bool = True
+    stage: Stage = "queued"
+    worker: str | None = None
+    attempt: int = 0
+    losses: int = 0
+    accepted: bool = False
+    began: bool = False
+    tokens: int = 0
+    dispatched_ms: int = 0
+    heard_ms: int = 0
+    due_ms: int = 0
+    cancel: bool = False
+    cancel_ms: int = 0
+    outcome: RunOutcome | None = None
+    noticed: int = 0
+    notice_attempt: int = 0
+    front: bool = False

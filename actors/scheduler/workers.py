@@ -1,0 +1,106 @@
+"""Who is alive, and who has a credit. Pure."""
+
+from dataclasses import dataclass, field
+
+from contracts.scheduling import WorkerReport, WorkerView
+
+
+@dataclass(slots=True)
+class Worker:
+    """A gpu actor as its last report shows it. `assigned` are the runs given to it and not
+    yet settled, whether or not it has confirmed them."""
+
+    report: WorkerReport
+    heard_ms: int
+    lost: bool = False
+    assigned: dict[str, int] = field(default_factory=dict)
+    unknown_since_ms: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def credit(self) -> int:
+        """How many more runs it may be given now."""
+        if self.lost or self.report.state != "ready":
+            return 0
+        return self.report.slots - len(self.assigned)
+
+
+class Workers:
+    """The workers of a pool, by id."""
+
+    def __init__(self, silent_ms: int) -> None:
+        self._silent_ms = silent_ms
+        self._workers: dict[str, Worker] = {}
+
+    def __getitem__(self, worker_id: str) -> Worker:
+        return self._workers[worker_id]
+
+    def get(self, worker_id: str | None) -> Worker | None:
+        """Return the worker, None if it was never heard of."""
+        return self._workers.get(worker_id) if worker_id is not None else None
+
+    def items(self) -> list[tuple[str, Worker]]:
+        """Return all, in the order in which they first reported."""
+        return list(self._workers.items())
+
+    def heard(self, report: WorkerReport, now_ms: int) -> tuple[Worker, bool] | None:
+        """Take a report. Returns the worker and whether it is a new incarnation (whatever
+        was assigned to the old one is lost); None if the report is late."""
+        known = self._workers.get(report.worker)
+        if known is None:
+            known = self._workers[report.worker] = Worker(report, now_ms)
+            return known, False
+        last = known.report
+        if (report.incarnation, report.number) <= (last.incarnation, last.number):
+            return None
+        reborn = report.incarnation != last.incarnation
+        known.report = report
+        known.heard_ms = now_ms
+        known.lost = False
+        return known, reborn
+
+    def silent(self, now_ms: int) -> list[str]:
+        """Return the workers that are not yet counted lost, but have been silent too long."""
+        return [
+            name
+            for name, worker in self._workers.items()
+            if not worker.lost and now_ms - worker.heard_ms > self._silent_ms
+        ]
+
+    def forget_stopped(self) -> None:
+        """Forget workers that are gone and hold nothing."""
+        for name, worker in list(self._workers.items()):
+            if worker.lost and not worker.assigned:
+                del self._workers[name]
+
+    def best(self) -> str | None:
+        """Return the ready worker with the most room in proportion, None if all are full."""
+        ready = [(name, worker) for name, worker in self._workers.items() if worker.credit > 0]
+        if not ready:
+            return None
+        return min(ready, key=lambda it: len(it[1].assigned) * 1000 // it[1].report.slots)[0]
+
+    def slots(self) -> int:
+        """Return the slots of all ready workers."""
+        return sum(
+            worker.report.slots
+            for worker in self._workers.values()
+            if not worker.lost and worker.report.state == "ready"
+        )
+
+    def view(self, name: str, worker: Worker, now_ms: int) -> WorkerView:
+        """Return what an operator sees of a worker."""
+        report = worker.report
+        return WorkerView(
+            worker=name,
+            model=report.model,
+            engine=report.engine,
+            state="stopped" if worker.lost else report.state,
+            slots=report.slots,
+            running=len(report.runs),
+            waiting=report.waiting,
+            kv_used=report.kv_used,
+            pid=report.pid,
+            host=report.host,
+            incarnation=report.incarnation,
+            silent_ms=max(0, now_ms - worker.heard_ms),
+        )
