@@ -32,7 +32,7 @@ def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
 def decode(data: bytes, kind: type[T]) -> T: ...
 @overload
 def decode(data: bytes, kind: UnionType) -> Any: ...
-def decode(data: bytes, kind: Hashable) -> Any:
+def decode(data: bytes, kind: Any) -> Any:
     """Return the struct of type `kind` (a struct or a tagged union) that `data` encodes.
 
     Raises:

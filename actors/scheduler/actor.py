@@ -47,7 +47,13 @@ class SchedulerActor:
     """
 
     def __init__(
-        self, config: SchedulerConfig, bus: Bus, log: TokenLog, clock: Clock, actor_id: str
+        self,
+        config: SchedulerConfig,
+        *,
+        bus: Bus,
+        log: TokenLog,
+        clock: Clock,
+        actor_id: str,
     ) -> None:
         self._config = config
         self._bus = bus

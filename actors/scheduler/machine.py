@@ -5,6 +5,8 @@ be lost, doubled, late or reordered: the periodic reports repair everything, and
 attempt number tells what is still about it.
 """
 
+import msgspec
+
 from actors.scheduler.config import SchedulerConfig
 from actors.scheduler.estimate import ServiceEstimate
 from actors.scheduler.order import TieredOrder
@@ -92,7 +94,7 @@ class SchedulerMachine:
             case Heard(RunSettled() as settled):
                 effects = self._settled(settled, now_ms)
             case Heard(WorkerGone(worker=name, incarnation=incarnation)):
-                effects = self._gone(name, incarnation, now_ms)
+                effects = self._gone(name, incarnation)
             case Asked(CancelQueued(run_id=run_id), reply_to):
                 effects = self._cancel(run_id, reply_to, now_ms)
             case Asked(DescribeRun(run_id=run_id), reply_to):
@@ -174,10 +176,10 @@ class SchedulerMachine:
         if taken is None:
             return []
         worker, reborn = taken
-        effects = self._lose(worker, now_ms) if reborn else []
+        effects = self._lose(worker) if reborn else []
         worker.lost = False
         if report.state == "stopped":
-            return [*effects, *self._lose(worker, now_ms)]
+            return [*effects, *self._lose(worker)]
         listed = set()
         for line in report.runs:
             listed.add(line.run_id)
@@ -249,15 +251,15 @@ class SchedulerMachine:
             self._estimate.ended(now_ms - run.dispatched_ms)
         return self._forget(settled.run_id)
 
-    def _gone(self, name: str, incarnation: int, now_ms: int) -> Effects:
+    def _gone(self, name: str, incarnation: int) -> Effects:
         worker = self._workers.get(name)
         if worker is None or worker.lost:
             return []
         if incarnation and incarnation != worker.report.incarnation:
             return []
-        return self._lose(worker, now_ms)
+        return self._lose(worker)
 
-    def _lose(self, worker: Worker, now_ms: int) -> Effects:
+    def _lose(self, worker: Worker) -> Effects:
         worker.lost = True
         lost = [self._runs[run_id] for run_id in worker.assigned if run_id in self._runs]
         worker.assigned.clear()
@@ -362,7 +364,7 @@ class SchedulerMachine:
     def _tick(self, now_ms: int) -> Effects:
         effects: Effects = []
         for name in self._workers.silent(now_ms):
-            effects += self._lose(self._workers[name], now_ms)
+            effects += self._lose(self._workers[name])
         self._workers.forget_stopped()
         for run in list(self._runs.values()):
             effects += self._overdue(run, now_ms)
@@ -488,5 +490,6 @@ class SchedulerMachine:
     def _describe(self, reply_to: str, limit: int, now_ms: int) -> Answer:
         workers = [self._workers.view(n, w, now_ms) for n, w in self._workers.items()]
         slots = self._workers.slots()
-        body = pool_list(self._runs, self._order, workers, self._estimate, slots, limit)
+        listed = pool_list(self._runs, self._order, self._estimate, slots, limit)
+        body = msgspec.structs.replace(listed, workers=tuple(workers))
         return Answer(reply_to, body)

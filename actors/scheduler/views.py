@@ -1,11 +1,11 @@
 """Runs and pool as operators see them. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from actors.scheduler.estimate import ServiceEstimate
 from actors.scheduler.order import TieredOrder
 from actors.scheduler.state import Run, Stage
-from contracts.scheduling import RunList, RunState, RunView, WorkerView
+from contracts.scheduling import RunList, RunState, RunView
 
 _STATES: dict[Stage, RunState] = {
     "queued": "queued",
@@ -46,7 +46,6 @@ def run_list(run: Run | None, order: TieredOrder) -> RunList:
 def pool_list(
     runs: Mapping[str, Run],
     order: TieredOrder,
-    workers: Sequence[WorkerView],
     estimate: ServiceEstimate,
     slots: int,
     limit: int,
@@ -59,7 +58,6 @@ def pool_list(
         views.append(run_view(run, position, estimate.wait_ms(position, slots)))
     return RunList(
         runs=tuple(views),
-        workers=tuple(workers),
         queued=len(order),
         running=len(runs) - len(order),
     )

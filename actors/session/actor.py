@@ -63,6 +63,7 @@ class SessionHost:
     def __init__(
         self,
         config: SessionConfig,
+        *,
         bus: Bus,
         log: TokenLog,
         history: History,
@@ -179,7 +180,12 @@ class SessionHost:
         session = self._sessions.get(chat_id)
         if session is None:
             hands = EffectRunner(
-                chat_id, self._host_id, self._bus, self._token_log, self._history, self._clock
+                chat_id,
+                host_id=self._host_id,
+                bus=self._bus,
+                log=self._token_log,
+                history=self._history,
+                clock=self._clock,
             )
             session = self._sessions[chat_id] = _Session(chat_id, hands)
             metrics.ACTIVE.set(len(self._sessions))

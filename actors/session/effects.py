@@ -51,7 +51,14 @@ class EffectRunner:
     claims."""
 
     def __init__(
-        self, chat_id: str, host_id: str, bus: Bus, log: TokenLog, history: History, clock: Clock
+        self,
+        chat_id: str,
+        *,
+        host_id: str,
+        bus: Bus,
+        log: TokenLog,
+        history: History,
+        clock: Clock,
     ) -> None:
         self.deliveries: dict[int, Delivery] = {}
         self._chat_id = chat_id

@@ -411,12 +411,12 @@ class SessionMachine:
 
     def _write_terminal(self, progress: Progress) -> Effects:
         closed = progress.closed
-        assert closed is not None and progress.finished is not None
+        assert closed is not None
         if closed.terminal is not None:
             return self._end(progress)
         progress.phase = Phase.ENDING
         progress.retry_at_ms = None
-        event = outcomes.terminal_event(progress.record, progress.finished)
+        event = outcomes.terminal_event(progress.record)
         return (WriteTerminal(progress.run_id, closed.next_seq, event),)
 
     def _end(self, progress: Progress) -> Effects:

@@ -44,7 +44,7 @@ def ended(
     return run, message
 
 
-def terminal_event(record: RunRecord | None, finished: RunFinished) -> Terminal:
+def terminal_event(record: RunRecord | None) -> Terminal:
     """Return the event that ends the run for its readers: as history has it, if it does."""
     if record is None or record.state == "active":
         problem = Problem(code="not_found", detail="The chat of this run is gone.")
