@@ -284,7 +284,13 @@ def npm(*words: str) -> Callable[[Command], str]:
 def node_environment() -> dict[str, str]:
     """The environment in which `node` and `npm` are the machine's own, or else the fetched ones."""
     env = machine.client_environment()
-    env |= {"NO_UPDATE_NOTIFIER": "1", "npm_config_fund": "false", "npm_config_audit": "false"}
+    env |= {
+        "NO_UPDATE_NOTIFIER": "1",
+        "npm_config_audit": "false",
+        "npm_config_fetch_retries": "1",
+        "npm_config_fetch_retry_mintimeout": "2000",
+        "npm_config_fund": "false",
+    }
     if machine.node_program() is None:
         env["PATH"] = f"{NODE_HOME / 'bin'}{os.pathsep}{env.get('PATH', '')}"
     return env

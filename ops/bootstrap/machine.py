@@ -121,17 +121,22 @@ def node_program() -> Path | None:
 
 
 def client_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for package clients: no questions, and pip's mirror and certificates for uv.
+    """The environment for package clients: no questions, few retries, one set of certificates.
 
-    uv does not read pip's settings, so a machine behind a mirror would need both.
+    uv and npm do not read pip's settings, so a machine behind a mirror would need all three.
     """
     result = dict(os.environ if env is None else env)
-    for ours, theirs in (("UV_DEFAULT_INDEX", "PIP_INDEX_URL"), ("SSL_CERT_FILE", "PIP_CERT")):
+    for ours, theirs in (
+        ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"),
+        ("SSL_CERT_FILE", "PIP_CERT"),
+        ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"),
+    ):
         if theirs in result:
             result.setdefault(ours, result[theirs])
     result |= {
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
+        "PIP_RETRIES": "2",
         "UV_NO_PROGRESS": "1",
         "CI": "true",
     }
