@@ -6,6 +6,7 @@ import type { Chat, Model, Problem, User } from "../api/types.ts";
 import type { FollowEnd } from "../stream/follow.ts";
 import { backoffMs } from "../stream/follow.ts";
 import { ended, type RunView } from "../stream/run.ts";
+import { runWords } from "../stream/words.ts";
 import {
   finishedAnswer,
   joined,
@@ -56,6 +57,8 @@ export interface PageState {
   readonly run: RunView | null;
   readonly refusal: Refusal | null;
   readonly notice: string;
+  /** How the last run read here ended, for screen readers; empty before. */
+  readonly ending: string;
 }
 
 const EMPTY_CHAT = {
@@ -66,6 +69,7 @@ const EMPTY_CHAT = {
   run: null,
   refusal: null,
   notice: "",
+  ending: "",
 } as const;
 
 export class Parley {
@@ -295,7 +299,8 @@ export class Parley {
     const { messages } = this.store.state;
     if (ended(live.view)) {
       const answer = finishedAnswer(live.view);
-      this.store.set({ run: null, notice: "", messages: joined(messages, [answer]) });
+      const ending = runWords(live.view, Date.now())?.text ?? "Answer finished";
+      this.store.set({ run: null, notice: "", ending, messages: joined(messages, [answer]) });
       this.#tabs.postMessage(null);
       return;
     }

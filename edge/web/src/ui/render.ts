@@ -84,6 +84,7 @@ function open(parent: HTMLElement, token: SmdToken): HTMLElement {
       const element = append(parent, TAGS[token] ?? "span");
       if (element.tagName === "A") element.dir = "auto";
       if (token === Token.Image) element.append("Image: ");
+      if (token === Token.Raw_URL) element.dataset["bare"] = "";
       return element;
     }
   }
@@ -120,7 +121,9 @@ function set(element: HTMLElement, attr: SmdAttr, value: string): void {
   switch (attr) {
     case Attr.Href:
     case Attr.Src: {
-      const address = safeLink(value);
+      // A bare address ends where the sentence's own punctuation begins.
+      const bare = element.dataset["bare"] !== undefined;
+      const address = safeLink(bare ? value.replace(/[.,;:!?'"]+$/, "") : value);
       if (address === null || !(element instanceof HTMLAnchorElement)) return;
       element.href = address;
       element.target = "_blank";

@@ -20,7 +20,7 @@ export function Status({ state }: { readonly state: PageState }) {
   return (
     <p class="status" role="status" data-tone={words.tone}>
       {words.tone !== "rest" && <span class="dot" aria-hidden="true" />}
-      {words.text}
+      {words.text || <span class="unseen">{state.ending}</span>}
     </p>
   );
 }
