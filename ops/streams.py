@@ -1,0 +1,82 @@
+"""The streams of the system, as every role declares and expects them."""
+
+from contracts.ports.bus import Bus, StreamSpec
+from contracts.subjects import (
+    LEASE_BUCKET,
+    RUNS_STREAM,
+    SESSION_STREAM,
+    TOKEN_PARTITIONS,
+    token_stream,
+)
+
+MEBIBYTE = 1 << 20
+
+LOG_MAX_AGE_S = 15 * 60.0
+LOG_MAX_BYTES = 64 * MEBIBYTE
+"""Of each of the token streams: 1 GiB of server memory in all."""
+
+QUEUE_MAX_BYTES = 1024 * MEBIBYTE
+QUEUE_MAX_MESSAGES = 1_000_000
+
+
+def stream_specs(replicas: int = 1) -> tuple[StreamSpec, ...]:
+    """Return all stream declarations; `replicas` is 1 on one node, 3 in a cluster."""
+    logs = tuple(
+        StreamSpec(
+            name=token_stream(partition),
+            subjects=tuple(f"tok.{partition}.*.{kind}" for kind in ("claim", "d", "snap")),
+            description="Token logs of runs: claims, entries, snapshots",
+            storage="memory",
+            replicas=replicas,
+            max_age_s=LOG_MAX_AGE_S,
+            max_bytes=LOG_MAX_BYTES,
+            republish=(f"tok.{partition}.*.d", "live.{{wildcard(1)}}"),
+            duplicate_window_s=1.0,
+            metadata={"parley": "token-log", "partition": str(partition)},
+        )
+        for partition in range(TOKEN_PARTITIONS)
+    )
+    return (
+        *logs,
+        StreamSpec(
+            name=RUNS_STREAM,
+            subjects=("run.q.*.*",),
+            description="Runs that are queued or running; deleted when settled",
+            retention="work",
+            replicas=replicas,
+            max_bytes=QUEUE_MAX_BYTES,
+            max_msgs=QUEUE_MAX_MESSAGES,
+            discard_new=True,
+            duplicate_window_s=120.0,
+            metadata={"parley": "run-queue"},
+        ),
+        StreamSpec(
+            name=SESSION_STREAM,
+            subjects=("sess.*.*",),
+            description="Commands to session actors; deleted when done",
+            retention="work",
+            replicas=replicas,
+            max_bytes=QUEUE_MAX_BYTES,
+            max_msgs=QUEUE_MAX_MESSAGES,
+            discard_new=True,
+            duplicate_window_s=120.0,
+            metadata={"parley": "session-commands"},
+        ),
+        StreamSpec(
+            name=f"KV_{LEASE_BUCKET}",
+            subjects=(f"$KV.{LEASE_BUCKET}.>",),
+            description="Leases: who owns a partition or a pool, with a time to live",
+            replicas=replicas,
+            discard_new=True,
+            metadata={"parley": "leases"},
+        ),
+    )
+
+
+async def declare_streams(bus: Bus, replicas: int = 1) -> None:
+    """Create or update every stream; may run twice, and concurrently.
+
+    Raises BusUnavailable while JetStream has no leader: the caller tries again.
+    """
+    for spec in stream_specs(replicas):
+        await bus.declare(spec)
