@@ -41,7 +41,7 @@ class TieredOrder:
 
     def __init__(self, tiers: Mapping[str, TierConfig]) -> None:
         self._tiers = {name: _TierQueue(name, tier.weight) for name, tier in tiers.items()}
-        self._lowest = min(tiers, key=lambda name: tiers[name].weight)
+        self._lowest = self._tiers[min(tiers, key=lambda name: tiers[name].weight)]
         self._virtual = 0
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class TieredOrder:
     def push(self, run: Run) -> None:
         """Add a run: `run.front` puts it before all fresh runs of its tier."""
         tier = self._tier_of(run)
-        if not tier:
+        if not len(tier):
             tier.tag = max(tier.tag, self._virtual)
         if run.front:
             tier.front[run.spec.run_id] = run
@@ -98,7 +98,7 @@ class TieredOrder:
     def waiting_before(self, tier_name: str) -> int:
         """Return how many waiting runs would go before a new one of this tier, by estimate:
         its own tier's, and of the others what their weights take meanwhile."""
-        own = self._tiers.get(tier_name) or self._tiers[self._lowest]
+        own = self._tiers.get(tier_name, self._lowest)
         ahead = len(own)
         for tier in self._tiers.values():
             if tier is not own:
@@ -106,4 +106,4 @@ class TieredOrder:
         return ahead
 
     def _tier_of(self, run: Run) -> _TierQueue:
-        return self._tiers.get(run.spec.tier) or self._tiers[self._lowest]
+        return self._tiers.get(run.spec.tier, self._lowest)

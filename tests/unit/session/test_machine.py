@@ -1,0 +1,431 @@
+"""The session machine, decision by decision."""
+
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+
+from actors.session.config import ModelContext, SessionConfig
+from actors.session.machine import SessionMachine
+from actors.session.state import (
+    AcceptPrompt,
+    AnswerSaved,
+    AskCancel,
+    CloseLog,
+    Command,
+    Effect,
+    EnqueueRefused,
+    EnqueueRun,
+    LookUpRun,
+    PromptConflict,
+    PromptStored,
+    Reply,
+    RunClosed,
+    RunEnqueued,
+    RunLookedUp,
+    SaveAnswer,
+    SessionMessage,
+    StepFailed,
+    TerminalWritten,
+    Tick,
+    WriteTerminal,
+)
+from contracts.events import RunCancelled, RunCompleted, RunFailed
+from contracts.records import Chat, Message, RunRecord, SessionRecord
+from contracts.runs import RunOutcome, Sampling, Usage
+from contracts.session import (
+    CancelReply,
+    CancelRun,
+    PromptAccepted,
+    PromptRejected,
+    RunFinished,
+    SubmitPrompt,
+)
+from tests.unit.session.test_context import WordCodec
+
+E = TypeVar("E")
+CHAT = Chat(chat_id="chat", user_id="user", created_at_ms=1, active_at_ms=1)
+
+
+def config() -> SessionConfig:
+    model = ModelContext(
+        model="m",
+        pool="default",
+        codec=WordCodec(),
+        context_length=64,
+        output_reserve=10,
+        max_output=20,
+    )
+    return SessionConfig(models={"m": model}, default_model="m")
+
+
+def submit(run_id: str = "run_1", **changes: Any) -> SubmitPrompt:
+    base = SubmitPrompt(
+        run_id=run_id,
+        chat_id="chat",
+        user_id="user",
+        prompt_id=f"p_{run_id}",
+        answer_id=f"a_{run_id}",
+        content="hello there",
+        sampling=Sampling(max_tokens=0),
+        submitted_at_ms=100,
+        expires_at_ms=10_000,
+        reply_to="inbox",
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def finished(run_id: str = "run_1", reason: str = "stop", text: str = "hi") -> RunFinished:
+    return RunFinished(
+        run_id=run_id,
+        chat_id="chat",
+        epoch=7,
+        next_seq=4,
+        text=text,
+        outcome=RunOutcome(
+            finish_reason=reason,  # type: ignore[arg-type]
+            usage=Usage(prompt_tokens=3, completion_tokens=2),
+        ),
+        model="m",
+        message_id=f"a_{run_id}",
+    )
+
+
+class World:
+    """Performs effects at once against a tiny history and queue; `fail` makes a step fail."""
+
+    def __init__(self, record: SessionRecord | None = None) -> None:
+        self.chat = record.chat if record else CHAT
+        self.machine = SessionMachine(config(), record or SessionRecord(chat=CHAT))
+        self.messages: dict[str, Message] = {}
+        self.runs: dict[str, RunRecord] = {}
+        self.done: list[Effect] = []
+        self.fail: set[type] = set()
+        self.terminals: dict[str, object] = {}
+        self.deliveries = 0
+        self.now_ms = 1_000
+
+    def deliver(self, body: SubmitPrompt | CancelRun | RunFinished) -> list[Effect]:
+        self.deliveries += 1
+        return self.tell(Command(body, self.deliveries))
+
+    def tell(self, message: SessionMessage) -> list[Effect]:
+        start = len(self.done)
+        pending = [message]
+        while pending:
+            for effect in self.machine.handle(pending.pop(0), self.now_ms):
+                self.done.append(effect)
+                answer = self.perform(effect)
+                if answer is not None:
+                    pending.append(answer)
+        return self.done[start:]
+
+    def perform(self, effect: Effect) -> SessionMessage | None:
+        run_id = getattr(effect, "run_id", "") or getattr(
+            getattr(effect, "run", None) or getattr(effect, "spec", None), "run_id", ""
+        )
+        if type(effect) in self.fail:
+            return StepFailed(run_id)
+        match effect:
+            case AcceptPrompt(prompt, answer, run):
+                if self.chat.active_run_id not in (None, run_id):
+                    return PromptConflict(run_id)
+                self.messages |= {prompt.message_id: prompt, answer.message_id: answer}
+                self.runs[run_id] = run
+                self.chat = msgspec.structs.replace(
+                    self.chat, active_run_id=run_id, next_position=answer.position + 1
+                )
+                return PromptStored(run_id, self.chat)
+            case EnqueueRun():
+                return RunEnqueued(run_id)
+            case LookUpRun():
+                record = self.runs.get(run_id)
+                answer_of = self.messages.get(record.answer_id) if record else None
+                return RunLookedUp(run_id, record, answer_of)
+            case CloseLog(_, done):
+                return RunClosed(
+                    run_id,
+                    done.text,
+                    done.outcome.usage.completion_tokens,
+                    done.next_seq,
+                    self.terminals.get(run_id),  # type: ignore[arg-type]
+                )
+            case SaveAnswer(answer, run):
+                self.messages[answer.message_id] = answer
+                self.runs[run_id] = run
+                self.chat = msgspec.structs.replace(self.chat, active_run_id=None)
+                return AnswerSaved(run_id, applied=True)
+            case WriteTerminal(_, _, event):
+                assert run_id not in self.terminals, "two terminal events"
+                self.terminals[run_id] = event
+                return TerminalWritten(run_id)
+        return None
+
+    def only(self, kind: type[E], effects: list[Effect] | None = None) -> E:
+        found = [e for e in (self.done if effects is None else effects) if isinstance(e, kind)]
+        assert len(found) == 1, found
+        return found[0]
+
+
+def kinds(effects: list[Effect]) -> list[str]:
+    return [type(effect).__name__ for effect in effects]
+
+
+def test_submit_stores_then_replies_then_queues_then_acknowledges() -> None:
+    effects = World().deliver(submit())
+    assert kinds(effects) == ["AcceptPrompt", "Reply", "EnqueueRun", "Acknowledge"]
+    assert effects[1] == Reply(
+        "inbox", PromptAccepted(run_id="run_1", prompt_id="p_run_1", answer_id="a_run_1")
+    )
+
+
+def test_submit_fills_the_run_from_context_and_model() -> None:
+    world = World()
+    spec = world.only(EnqueueRun, world.deliver(submit())).spec
+    assert (spec.pool, spec.model, spec.message_id) == ("default", "m", "a_run_1")
+    assert spec.prompt_tokens == (1000, 5, 5, 1001)
+    assert spec.sampling.max_tokens == 20
+
+
+def test_submit_of_another_user_is_not_found_and_stores_nothing() -> None:
+    effects = World().deliver(submit(user_id="mallory"))
+    assert kinds(effects) == ["Reply", "Acknowledge"]
+    assert isinstance(effects[0], Reply) and isinstance(effects[0].body, PromptRejected)
+    assert effects[0].body.problem.code == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"expires_at_ms": 999}, "expired"),
+        ({"model": "gpt-9"}, "unknown_model"),
+        ({"content": "word " * 90}, "prompt_too_long"),
+    ],
+)
+def test_submit_bad_prompt_is_refused_and_stores_nothing(
+    changes: dict[str, Any], code: str
+) -> None:
+    world = World()
+    reply = world.only(Reply, world.deliver(submit(**changes)))
+    assert isinstance(reply.body, PromptRejected) and reply.body.problem.code == code
+    assert not world.messages
+    assert world.machine.idle
+
+
+def test_submit_while_answering_names_the_active_run() -> None:
+    world = World()
+    world.deliver(submit())
+    reply = world.only(Reply, world.deliver(submit("run_2")))
+    assert isinstance(reply.body, PromptRejected)
+    assert reply.body.problem.code == "run_active"
+    assert reply.body.problem.active_run_id == "run_1"
+
+
+def test_submit_redelivered_is_accepted_again_without_a_second_run() -> None:
+    world = World()
+    world.deliver(submit())
+    effects = world.deliver(submit())
+    assert kinds(effects) == ["Reply", "Acknowledge"]
+
+
+def test_submit_same_key_same_body_gives_the_first_run() -> None:
+    world = World()
+    world.deliver(submit(idempotency_key="k", body_hash="h"))
+    reply = world.only(Reply, world.deliver(submit("run_2", idempotency_key="k", body_hash="h")))
+    assert isinstance(reply.body, PromptAccepted)
+    assert reply.body.run_id == "run_1" and reply.body.replayed
+
+
+def test_submit_same_key_other_body_is_a_mismatch_also_after_the_end() -> None:
+    world = World()
+    world.deliver(submit(idempotency_key="k", body_hash="h"))
+    world.deliver(finished())
+    reply = world.only(
+        Reply, world.deliver(submit("run_2", idempotency_key="k", body_hash="other"))
+    )
+    assert isinstance(reply.body, PromptRejected)
+    assert reply.body.problem.code == "idempotency_mismatch"
+
+
+def test_finish_saves_the_answer_before_the_terminal_event() -> None:
+    world = World()
+    world.deliver(submit())
+    effects = world.deliver(finished())
+    assert kinds(effects) == ["CloseLog", "SaveAnswer", "WriteTerminal", "Acknowledge"]
+    assert world.messages["a_run_1"].content == "hi"
+    assert world.terminals["run_1"] == RunCompleted(
+        finish_reason="stop",
+        usage=Usage(prompt_tokens=3, completion_tokens=2),
+        message_id="a_run_1",
+    )
+    assert world.machine.idle
+
+
+def test_finish_text_of_the_log_wins_over_the_workers() -> None:
+    world = World()
+    world.deliver(submit())
+    world.fail.add(CloseLog)
+    world.deliver(finished(text="what a zombie says"))
+    world.fail.clear()
+    closed = RunClosed("run_1", text="what was streamed", tokens=9, next_seq=11)
+    world.tell(closed)
+    assert world.messages["a_run_1"].content == "what was streamed"
+    assert world.only(WriteTerminal).seq == 11
+
+
+def test_finish_redelivered_after_the_terminal_does_nothing_twice() -> None:
+    world = World()
+    world.deliver(submit())
+    world.deliver(finished())
+    effects = world.deliver(finished())
+    assert kinds(effects) == ["LookUpRun", "CloseLog", "Acknowledge"]
+
+
+def test_finish_after_a_crash_between_save_and_terminal_writes_the_terminal() -> None:
+    world = World()
+    world.deliver(submit())
+    world.fail.add(WriteTerminal)
+    world.deliver(finished())
+    fresh = World(SessionRecord(chat=world.chat))
+    fresh.runs, fresh.messages = world.runs, world.messages
+    effects = fresh.deliver(finished())
+    assert kinds(effects) == ["LookUpRun", "CloseLog", "WriteTerminal", "Acknowledge"]
+    assert isinstance(fresh.terminals["run_1"], RunCompleted)
+
+
+def test_finish_failed_stores_what_was_streamed_as_failed() -> None:
+    world = World()
+    world.deliver(submit())
+    world.deliver(finished(reason="error", text="half a sen"))
+    assert world.messages["a_run_1"].status == "failed"
+    assert world.messages["a_run_1"].content == "half a sen"
+    assert isinstance(world.terminals["run_1"], RunFailed)
+
+
+def test_history_away_refuses_at_once_and_resolves_the_doubt_later() -> None:
+    world = World()
+    world.fail.add(AcceptPrompt)
+    reply = world.only(Reply, world.deliver(submit()))
+    assert isinstance(reply.body, PromptRejected) and reply.body.problem.code == "unavailable"
+    world.now_ms += 1_000
+    effects = world.tell(Tick())
+    assert kinds(effects) == ["LookUpRun", "Acknowledge"]
+    assert world.machine.idle
+
+
+def test_history_away_a_prompt_that_was_stored_after_all_ends_failed() -> None:
+    world = World()
+    world.fail.add(AcceptPrompt)
+    world.deliver(submit())
+    stored = AcceptPrompt(*_stored(world))
+    world.fail.clear()
+    world.perform(stored)
+    world.now_ms += 1_000
+    world.tell(Tick())
+    assert world.runs["run_1"].state == "failed"
+    assert isinstance(world.terminals["run_1"], RunFailed)
+    assert world.machine.stale
+
+
+def _stored(world: World) -> tuple[Message, Message, RunRecord]:
+    asked = world.only(AcceptPrompt)
+    return asked.prompt, asked.answer, asked.run
+
+
+def test_history_away_at_the_end_waits_and_loses_nothing() -> None:
+    world = World()
+    world.deliver(submit())
+    world.fail.add(SaveAnswer)
+    effects = world.deliver(finished())
+    assert "Acknowledge" not in kinds(effects)
+    assert "WriteTerminal" not in kinds(effects)
+    world.fail.clear()
+    world.now_ms += 1_000
+    effects = world.tell(Tick())
+    assert kinds(effects) == ["SaveAnswer", "WriteTerminal", "Acknowledge"]
+
+
+def test_queue_full_keeps_the_prompt_and_fails_the_run() -> None:
+    world = World()
+    world.fail.add(EnqueueRun)
+    world.deliver(submit())
+    world.fail.clear()
+    effects = world.tell(EnqueueRefused("run_1"))
+    assert kinds(effects) == ["CloseLog", "SaveAnswer", "WriteTerminal", "Acknowledge"]
+    assert world.runs["run_1"].error is not None
+    assert world.runs["run_1"].error.code == "at_capacity"
+
+
+def test_cancel_running_asks_the_scheduler_until_the_end_comes() -> None:
+    world = World()
+    world.deliver(submit())
+    cancel = CancelRun(run_id="run_1", chat_id="chat", user_id="user", reply_to="me")
+    assert kinds(world.deliver(cancel)) == ["AskCancel"]
+    world.now_ms += 1_000
+    assert world.tell(Tick()) == [AskCancel("run_1", "default")]
+    effects = world.deliver(finished(reason="cancelled"))
+    assert effects[-3] == Reply("me", CancelReply(status="ended", state="cancelled"))
+    assert kinds(effects)[-2:] == ["Acknowledge", "Acknowledge"]
+    assert isinstance(world.terminals["run_1"], RunCancelled)
+
+
+def test_cancel_ahead_of_its_prompt_ends_the_run_without_queueing_it() -> None:
+    world = World()
+    cancel = CancelRun(run_id="run_1", chat_id="chat", user_id="user", reply_to="me")
+    assert kinds(world.deliver(cancel)) == ["LookUpRun"]
+    effects = world.deliver(submit())
+    assert "EnqueueRun" not in kinds(effects)
+    assert isinstance(world.terminals["run_1"], RunCancelled)
+    assert Reply("me", CancelReply(status="ended", state="cancelled")) in effects
+
+
+def test_cancel_of_an_ended_run_says_how_it_ended() -> None:
+    world = World()
+    world.deliver(submit())
+    world.deliver(finished())
+    cancel = CancelRun(run_id="run_1", chat_id="chat", user_id="user", reply_to="me")
+    effects = world.deliver(cancel)
+    assert effects[0] == Reply("me", CancelReply(status="ended", state="completed"))
+
+
+def test_cancel_of_an_unknown_run_is_forgotten_after_a_while() -> None:
+    world = World()
+    cancel = CancelRun(run_id="run_9", chat_id="chat", user_id="user", reply_to="me")
+    world.deliver(cancel)
+    assert not world.machine.idle
+    world.now_ms += 60_000
+    effects = world.tell(Tick())
+    assert effects[0] == Reply("me", CancelReply(status="unknown"))
+    assert world.machine.idle
+
+
+def test_rebuilt_with_an_active_run_queues_it_again_only_when_its_prompt_comes_again() -> None:
+    world = World()
+    world.fail.add(EnqueueRun)
+    world.deliver(submit())
+    record = SessionRecord(
+        chat=world.chat,
+        messages=tuple(world.messages.values()),
+        active_run=world.runs["run_1"],
+    )
+    fresh = World(record)
+    effects = fresh.deliver(submit())
+    assert kinds(effects) == ["Reply", "EnqueueRun", "Acknowledge"]
+    spec = fresh.only(EnqueueRun).spec
+    assert spec.prompt_tokens == world.only(EnqueueRun).spec.prompt_tokens
+
+
+def test_stale_owner_is_refused_by_history_and_asks_to_be_rebuilt() -> None:
+    world = World()
+    world.chat = msgspec.structs.replace(world.chat, active_run_id="run_other")
+    reply = world.only(Reply, world.deliver(submit()))
+    assert isinstance(reply.body, PromptRejected)
+    assert world.machine.stale
+
+
+def test_next_turn_sees_the_answer_before_it() -> None:
+    world = World()
+    world.deliver(submit())
+    world.deliver(finished(text="well then"))
+    spec = world.only(EnqueueRun, world.deliver(submit("run_2"))).spec
+    assert spec.prompt_tokens == (1000, 5, 5, 1000, 4, 4, 1000, 5, 5, 1001)
