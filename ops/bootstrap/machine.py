@@ -80,7 +80,7 @@ def address_of(args: Sequence[str], env: Mapping[str, str], root: Path) -> tuple
         return found.get(name) or env.get(f"PARLEY_{name.upper()}") or str(table.get(name, default))
 
     port = setting("port", str(DEFAULT_PORT))
-    if not port.isdecimal() or not 0 <= int(port) <= 65535:
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise BootstrapError(f"{port!r} is no port: name one from 1 to 65535 with --port.")
     return setting("host", "127.0.0.1"), int(port)
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,16 +98,23 @@ def run_stage(stage: Stage) -> Outcome:
 
 
 def run_checks(stage: Stage, outcome: Outcome) -> None:
-    """Runs the stage's commands; each counts as one check."""
+    """Runs the stage's commands; each counts as one check, or as the tests that it reports."""
     deadline = time.monotonic() + stage.limit_s
-    if stage.name == "web" and not (install.WEB / "package.json").is_file():
-        print("edge/web has no sources yet")
-        return
+    report = REPORTS / f"{stage.name}.xml"
+    report.unlink(missing_ok=True)
     for command in stage.commands:
-        folder = install.WEB if command[0] == "npm" else ROOT
-        status = attempt(command, folder, deadline - time.monotonic())
-        if status == 0:
+        left_s = deadline - time.monotonic()
+        if command[0] == "npm":
+            status = attempt(command, install.WEB, left_s, NODE_OPTIONS=node_reporters(report))
+        else:
+            status = attempt(command, ROOT, left_s)
+        failed_before = outcome.failed
+        if report.is_file():
+            read_junit(report, outcome)
+            report.unlink()
+        elif status == 0:
             outcome.passed += 1
+        if status == 0 or outcome.failed > failed_before:
             continue
         outcome.failed += 1
         ended = "ran past the stage's limit" if status is None else f"status {status}"
@@ -133,7 +140,15 @@ def run_suite(stage: Stage, outcome: Outcome) -> None:
         outcome.problem = f"pytest ended with status {status}"
 
 
-def attempt(command: Sequence[str], folder: Path, limit_s: float) -> int | None:
+def node_reporters(report: Path) -> str:
+    """Node's options for results on the terminal and, as JUnit, in `report`."""
+    return (
+        "--test-reporter=spec --test-reporter-destination=stdout "
+        f"--test-reporter=junit --test-reporter-destination={report}"
+    )
+
+
+def attempt(command: Sequence[str], folder: Path, limit_s: float, **extra: str) -> int | None:
     """Runs a command and returns its status, or None where it ran past its limit.
 
     At the limit it is first interrupted, so that pytest still writes its report.
@@ -143,7 +158,11 @@ def attempt(command: Sequence[str], folder: Path, limit_s: float) -> int | None:
     # engine in another session than its client answers late.
     try:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, process_group=0
+            command,
+            cwd=folder,
+            env=environment() | extra,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
         )
     except OSError as error:
         print(f"{command[0]} does not start in {folder}: {error}", flush=True)
@@ -160,7 +179,7 @@ def attempt(command: Sequence[str], folder: Path, limit_s: float) -> int | None:
     return None
 
 
-def environment() -> Mapping[str, str]:
+def environment() -> dict[str, str]:
     """The stages' environment: our programs first on the PATH, no telemetry, no model downloads."""
     env = install.node_environment()
     env["PATH"] = f"{BIN}{os.pathsep}{env.get('PATH', '')}"

@@ -44,7 +44,7 @@ def test_address_from_file_gives_way_to_the_environment(tmp_path: Path) -> None:
     assert address_of([], {"PARLEY_PORT": "9101"}, tmp_path) == ("127.0.0.1", 9101)
 
 
-@pytest.mark.parametrize("port", ["http", "-1", "70000", "8000.0"])
+@pytest.mark.parametrize("port", ["http", "0", "-1", "70000", "8000.0"])
 def test_port_that_is_none_is_refused_by_name(port: str, tmp_path: Path) -> None:
     with pytest.raises(BootstrapError, match="is no port"):
         address_of(["--port", port], {}, tmp_path)
