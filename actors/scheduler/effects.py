@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 import structlog
 
+from actors.runtime.telling import tell
 from actors.scheduler import metrics
 from actors.scheduler.state import (
     Answer,
@@ -54,19 +55,18 @@ class EffectRunner:
                 if isinstance(command, StartRun):
                     metrics.DISPATCHED.labels(self._pool).inc()
                     self._notices.pop(command.spec.run_id, None)
-                self._bus.publish(worker_commands(worker), encode(command))
+                tell(self._bus, worker_commands(worker), command)
             case Settle(delivery):
                 metrics.SETTLED.labels(self._pool).inc()
                 held = self.deliveries.pop(delivery, None)
                 if held is not None:
                     held.ack()
             case Answer(to, body):
-                if to:
-                    self._bus.publish(to, encode(body))
+                tell(self._bus, to, body)
             case Broadcast(status):
                 metrics.QUEUED.labels(self._pool).set(status.queued)
                 metrics.RUNNING.labels(self._pool).set(status.running)
-                self._bus.publish(pool_status(self._pool), encode(status))
+                tell(self._bus, pool_status(self._pool), status)
             case _:
                 return False
         return True

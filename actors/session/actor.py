@@ -7,12 +7,13 @@ from collections import OrderedDict, deque
 import structlog
 
 from actors.runtime.partitions import PartitionOwner
+from actors.runtime.telling import tell
 from actors.session import metrics
 from actors.session.config import SessionConfig
 from actors.session.effects import EffectRunner
 from actors.session.machine import SessionMachine
 from actors.session.state import Command, SessionMessage, Tick
-from contracts.codec import decode, encode
+from contracts.codec import decode
 from contracts.errors import BadMessage, HistoryUnavailable, Problem
 from contracts.ports.bus import Bus, Consumer, Delivery
 from contracts.ports.clock import Clock
@@ -173,8 +174,7 @@ class SessionHost:
             delivery.ack()
 
     def _reject(self, submit: SubmitPrompt, problem: Problem) -> None:
-        if submit.reply_to:
-            self._bus.publish(submit.reply_to, encode(PromptRejected(problem=problem)))
+        tell(self._bus, submit.reply_to, PromptRejected(problem=problem))
 
     def _activate(self, chat_id: str) -> _Session:
         session = self._sessions.get(chat_id)
@@ -270,8 +270,8 @@ class SessionHost:
             match message.body:
                 case SubmitPrompt() as submit:
                     self._reject(submit, Problem(code="not_found", detail="No such chat."))
-                case CancelRun(reply_to=to) if to:
-                    self._bus.publish(to, encode(CancelReply(status="unknown")))
+                case CancelRun(reply_to=to):
+                    tell(self._bus, to, CancelReply(status="unknown"))
             session.hands.deliveries.pop(message.delivery).ack()
         session.inbox.clear()
         self._forget(session)

@@ -4,6 +4,9 @@ Each effect is awaited and answered with the message that its docstring in `stat
 An effect whose fate is unknown is answered with `StepFailed`; the machine repeats it.
 """
 
+import structlog
+
+from actors.runtime.telling import tell
 from actors.session.state import (
     AcceptPrompt,
     Acknowledge,
@@ -45,6 +48,8 @@ from contracts.ports.token_log import RunWriter, TokenLog
 from contracts.scheduling import CancelQueued
 from contracts.subjects import run_queue, scheduler_requests
 
+_log = structlog.get_logger()
+
 
 class EffectRunner:
     """The hands of one chat's session: holds its unacknowledged deliveries and closing
@@ -73,8 +78,7 @@ class EffectRunner:
         """Do it, and return what the machine is to be told, if anything."""
         match effect:
             case Reply(to, body):
-                if to:
-                    self._bus.publish(to, encode(body))
+                tell(self._bus, to, body)
                 return None
             case Acknowledge(delivery):
                 held = self.deliveries.pop(delivery, None)
@@ -82,7 +86,7 @@ class EffectRunner:
                     held.ack()
                 return None
             case AskCancel(run_id, pool):
-                self._bus.publish(scheduler_requests(pool), encode(CancelQueued(run_id=run_id)))
+                tell(self._bus, scheduler_requests(pool), CancelQueued(run_id=run_id))
                 return None
             case LookUpKey() | LookUpRun() | AcceptPrompt() | SaveAnswer():
                 return await self._history_step(effect)
