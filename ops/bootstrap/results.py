@@ -35,11 +35,16 @@ def read_junit(file: Path, outcome: Outcome) -> None:
     """Adds the counts of a JUnit report, and its failures' names and its skips' reasons.
 
     A test that fails and whose teardown fails too is one failure. An expected failure counts as
-    passed: the project runs strict, so an unexpected pass is reported as a failure.
+    passed: the project runs strict, so an unexpected pass is reported as a failure. The test in
+    which pytest was interrupted stands in the report without a name: it is a failure.
     """
     cases: dict[str, list[ET.Element]] = {}
     for case in ET.parse(file).getroot().iter("testcase"):  # noqa: S314 - written by our own run
-        name = f"{case.get('classname', '')}::{case.get('name', '')}"
+        if "name" not in case.attrib:
+            outcome.failed += 1
+            outcome.failures.append("the test that did not finish (the output names its place)")
+            continue
+        name = f"{case.get('classname', '')}::{case.get('name')}"
         cases.setdefault(name, []).extend(case)
     for name, children in cases.items():
         kinds = {child.tag for child in children}
