@@ -61,10 +61,7 @@ export const api = {
   logout: (): Promise<void> => json("/auth/logout", { method: "POST", body: {} }),
   models: async (): Promise<readonly Model[]> => (await json<Page<Model>>("/models")).data,
   chats: (cursor: string | null = null): Promise<Page<Chat>> => json(page("/chats", cursor)),
-  createChat: async (): Promise<string> =>
-    (await json<{ chatId: string }>("/chats", { method: "POST", body: {} })).chatId,
-  titleChat: (chatId: string, title: string): Promise<unknown> =>
-    json(chat(chatId), { method: "PATCH", body: { title } }),
+  createChat: (title: string): Promise<Chat> => json("/chats", { method: "POST", body: { title } }),
   /** Newest first, with the run in flight beside them. */
   messages: (chatId: string, cursor: string | null = null): Promise<MessagePage> =>
     json(page(`${chat(chatId)}/messages`, cursor)),

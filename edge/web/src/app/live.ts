@@ -17,28 +17,34 @@ export interface Prompt {
   readonly key: string;
 }
 
+export interface LiveWatch {
+  /** The view changed; called at most once a frame. */
+  onChange(): void;
+  /** The edge has named the run that was sent; called once. */
+  onNamed(runId: string): void;
+}
+
 export class LiveRun {
   readonly chatId: string;
   readonly prompt: Prompt | null;
   view: RunView;
   readonly #left = new AbortController();
   readonly #gate: FrameGate;
-  readonly #onNamed: () => void;
+  readonly #onNamed: (runId: string) => void;
   #wake: () => void = () => undefined;
   #leaveWhenNamed = false;
 
-  /** Follows `from` (a prompt to send, or the id of a run to join). `onChange` is called at most
-   * once a frame, `onNamed` once, when the edge has named the run. */
+  /** Follows `from`: a prompt to send, or the id of a run to join. */
   constructor(
     chatId: string,
     from: Prompt | string,
-    watch: { readonly onChange: () => void; readonly onNamed: () => void },
+    watch: LiveWatch,
   ) {
     this.chatId = chatId;
     this.prompt = typeof from === "string" ? null : from;
     this.view = newRun(typeof from === "string" ? from : "");
     this.#gate = new FrameGate(watch.onChange);
-    this.#onNamed = watch.onNamed;
+    this.#onNamed = (runId) => watch.onNamed(runId);
   }
 
   /** Reads to the end. Resolves with how the reading ended; the view then is final. */
@@ -118,7 +124,7 @@ export class LiveRun {
     this.view = reduce(before, action);
     if (this.view === before) return;
     if (before.runId === "" && this.view.runId !== "") {
-      this.#onNamed();
+      this.#onNamed(this.view.runId);
       if (this.#leaveWhenNamed) this.#left.abort();
     }
     if (ended(this.view)) this.#gate.flush();

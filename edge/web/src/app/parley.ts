@@ -17,7 +17,7 @@ import {
   titleFrom,
   withChat,
 } from "./chats.ts";
-import { LiveRun, type Prompt } from "./live.ts";
+import { LiveRun, type LiveWatch, type Prompt } from "./live.ts";
 import { Store } from "./store.ts";
 
 const POLL_MS = 15_000;
@@ -136,11 +136,10 @@ export class Parley {
     this.store.set({ refusal: null, notice: "" });
     const chatId = this.store.state.chatId ?? (await this.#newChat(prompt));
     if (chatId === null) return false;
-    const first = this.store.state.messages.length === 0;
     this.#edition++;
     const sent = sentMessage(prompt.key, content);
     this.store.set({ messages: [...this.store.state.messages, sent] });
-    this.#follow(new LiveRun(chatId, prompt, this.#watch(chatId, first ? content : null)));
+    this.#follow(new LiveRun(chatId, prompt, this.#watch(chatId)));
     return true;
   }
 
@@ -231,7 +230,7 @@ export class Parley {
         loading: false,
       });
       if (page.activeRun) {
-        this.#follow(new LiveRun(chatId, page.activeRun.runId, this.#watch(chatId, null)));
+        this.#follow(new LiveRun(chatId, page.activeRun.runId, this.#watch(chatId)));
       } else if (messages.at(-1)?.status === "pending") {
         setTimeout(() => void this.refresh(), RETRY_PENDING_MS);
       }
@@ -244,9 +243,10 @@ export class Parley {
   /** Makes the chat of a first prompt; null when that was refused (and is shown). */
   async #newChat(prompt: Prompt): Promise<string | null> {
     try {
-      const chatId = await api.createChat();
+      const chat = await api.createChat(titleFrom(prompt.content));
+      const { chatId } = chat;
       this.#edition++;
-      this.store.set({ chatId, chats: withChat(this.store.state.chats, chatId, {}, true) });
+      this.store.set({ chatId, chats: withChat(this.store.state.chats, chatId, chat, true) });
       history.pushState(null, "", `#/chat/${chatId}`);
       return chatId;
     } catch (error) {
@@ -255,27 +255,17 @@ export class Parley {
     }
   }
 
-  #watch(chatId: string, titled: string | null): { onChange: () => void; onNamed: () => void } {
+  #watch(chatId: string): LiveWatch {
     return {
       onChange: () => {
         if (this.#live?.chatId === chatId) this.store.set({ run: this.#live.view });
       },
-      onNamed: () => {
-        this.store.set({ chats: withChat(this.store.state.chats, chatId, {}, true) });
-        this.#mark(chatId, this.#live?.view.runId ?? null);
+      onNamed: (activeRunId) => {
+        const chats = withChat(this.store.state.chats, chatId, { activeRunId }, true);
+        this.store.set({ chats });
         this.#tabs.postMessage(null);
-        if (titled !== null) void this.#guarded(() => this.#title(chatId, titleFrom(titled)));
       },
     };
-  }
-
-  async #title(chatId: string, title: string): Promise<void> {
-    this.store.set({ chats: withChat(this.store.state.chats, chatId, { title }) });
-    await api.titleChat(chatId, title);
-  }
-
-  #mark(chatId: string, activeRunId: string | null): void {
-    this.store.set({ chats: withChat(this.store.state.chats, chatId, { activeRunId }) });
   }
 
   #follow(live: LiveRun): void {
@@ -292,7 +282,10 @@ export class Parley {
 
   /** Puts the outcome of a run into the page, if its chat is still the open one. */
   #finished(live: LiveRun, end: FollowEnd): void {
-    if (end.kind === "ended") this.#mark(live.chatId, null);
+    if (end.kind === "ended") {
+      const chats = withChat(this.store.state.chats, live.chatId, { activeRunId: null });
+      this.store.set({ chats });
+    }
     if (this.#live !== live) return;
     this.#live = null;
     this.#edition++;

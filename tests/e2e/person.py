@@ -1,0 +1,100 @@
+"""Someone at the page: what people do there, and what they see."""
+
+import re
+from typing import Any
+
+from playwright.async_api import APIResponse, BrowserContext, Locator, Page, expect
+
+PATIENCE_MS = 30_000
+WEB = {"X-Parley-Client": "web"}
+
+
+class Person:
+    """One browser tab. Everything is found as people find it: by role, label and words."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self._url = url
+
+    @classmethod
+    async def arrives(cls, context: BrowserContext, url: str, place: str = "/") -> "Person":
+        """Open the page in a new tab, at `place` of the site."""
+        page = await context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        await page.goto(url + place)
+        return cls(page, url)
+
+    async def enters_as_guest(self) -> None:
+        """Take the quick way in."""
+        await self.page.get_by_role("button", name="Try it as a guest").click()
+        await expect(self.field).to_be_visible(timeout=PATIENCE_MS)
+
+    @property
+    def field(self) -> Locator:
+        """Where a message is written."""
+        return self.page.get_by_label("Message", exact=True)
+
+    @property
+    def answer(self) -> Locator:
+        """The newest answer."""
+        return self.page.get_by_role("article", name="Answer").last
+
+    @property
+    def text(self) -> Locator:
+        """The newest answer's text alone."""
+        return self.answer.locator(".markdown")
+
+    @property
+    def status(self) -> Locator:
+        """The line that says what is going on."""
+        return self.page.get_by_role("status")
+
+    @property
+    def stop_button(self) -> Locator:
+        """The button that ends the answer."""
+        return self.page.get_by_role("button", name="Stop (Esc)")
+
+    @property
+    def send_button(self) -> Locator:
+        """The button that sends; there is none while an answer is written."""
+        return self.page.get_by_role("button", name="Send", exact=True)
+
+    async def asks(self, question: str) -> None:
+        """Send a message with the keyboard."""
+        await self.field.fill(question)
+        await self.field.press("Enter")
+
+    async def sees_writing(self, beyond: int = 0) -> str:
+        """Wait until the answer in flight has more than `beyond` characters; return them."""
+        await expect(self.stop_button).to_be_visible(timeout=PATIENCE_MS)
+        longer = re.compile(rf"[\s\S]{{{beyond + 1},}}")
+        await expect(self.text).to_have_text(longer, timeout=PATIENCE_MS)
+        return await self.text.inner_text()
+
+    async def sees_the_end(self) -> str:
+        """Wait until nothing is written any more; return the answer's text."""
+        await expect(self.send_button).to_be_visible(timeout=PATIENCE_MS)
+        await expect(self.answer).not_to_have_attribute("data-status", "live")
+        return await self.text.inner_text()
+
+    async def stored(self) -> list[dict[str, Any]]:
+        """Return the open chat's messages as history has them, oldest first."""
+        path = f"/chats/{self.chat_id}/messages?order=asc&limit=100"
+        messages: list[dict[str, Any]] = (await self._got(path))["data"]
+        return messages
+
+    async def sends_behind_the_page(self, content: str) -> APIResponse:
+        """Send a message in the open chat as another device would."""
+        return await self.page.request.post(
+            f"{self._url}/chats/{self.chat_id}/messages", data={"content": content}, headers=WEB
+        )
+
+    @property
+    def chat_id(self) -> str:
+        """The open chat, from the address."""
+        return self.page.url.rpartition("#/chat/")[2]
+
+    async def _got(self, path: str) -> Any:
+        answer = await self.page.request.get(self._url + path, headers=WEB)
+        assert answer.ok, await answer.text()
+        return await answer.json()
