@@ -62,8 +62,11 @@ class _NatsSubscription:
 class NatsBus:
     """A client of a NATS cluster. Make one with `connect`; end it with `close`."""
 
-    def __init__(self, servers: Sequence[str], name: str, clock: Clock) -> None:
+    def __init__(
+        self, servers: Sequence[str], name: str, clock: Clock, inbox_prefix: str = "_INBOX"
+    ) -> None:
         self._servers = list(servers)
+        self._inbox_prefix = inbox_prefix
         self._name = name
         self._clock = clock
         self._listeners: list[Callable[[bool], None]] = []
@@ -76,14 +79,21 @@ class NatsBus:
 
     @classmethod
     async def connect(
-        cls, servers: Sequence[str], *, name: str, clock: Clock, timeout_s: float = 10.0
+        cls,
+        servers: Sequence[str],
+        *,
+        name: str,
+        clock: Clock,
+        timeout_s: float = 10.0,
+        inbox_prefix: str = "_INBOX",
     ) -> "NatsBus":
-        """Return a connected bus; `name` shows in `nats server report connections`.
+        """Return a connected bus; `name` shows in `nats server report connections`, answers
+        come to subjects under `inbox_prefix`, which a role's permissions may keep to itself.
 
         Raises BusUnavailable if no server takes the connection within `timeout_s`.
         """
-        bus = cls(servers, name, clock)
-        await bus._wire.open(bus._servers, name, timeout_s)
+        bus = cls(servers, name, clock, inbox_prefix)
+        await bus._wire.open(bus._servers, name, timeout_s, inbox_prefix)
         metrics.bus_connected.labels(name).set(1)
         return bus
 
@@ -227,7 +237,8 @@ class NatsBus:
         async with self._opening_replay:
             if self._replay_wire is None:
                 wire = Wire(lambda _connected: None, self._report)
-                await wire.open(self._servers, f"{self._name} replay", API_TIMEOUT_S)
+                name = f"{self._name} replay"
+                await wire.open(self._servers, name, API_TIMEOUT_S, self._inbox_prefix)
                 self._replay_wire = wire
         return self._replay_wire
 

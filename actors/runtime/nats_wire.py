@@ -151,13 +151,16 @@ class Wire:
         """True while the server is reachable."""
         return self.client.ready and bool(self.client.is_connected)
 
-    async def open(self, servers: list[str], name: str, timeout_s: float) -> None:
+    async def open(
+        self, servers: list[str], name: str, timeout_s: float, inbox_prefix: str = "_INBOX"
+    ) -> None:
         """Connect and prepare the inbox. Raises BusUnavailable, naming the last error."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self.client.connect(
                     servers=servers,
                     name=name,
+                    inbox_prefix=inbox_prefix,
                     error_cb=self._error,
                     disconnected_cb=self._disconnected,
                     reconnected_cb=self._reconnected,
@@ -169,7 +172,8 @@ class Wire:
         except TimeoutError:
             last = self.client.last_error
             await self.client.close()
-            raise BusUnavailable(f"no NATS server at {', '.join(servers)}: {last}") from last
+            places = ", ".join(server.rpartition("@")[2] for server in servers)
+            raise BusUnavailable(f"no NATS server at {places}: {last}") from last
         self.client.ready = True
         self._inbox = self.client.new_inbox()
         await self.subscribe(f"{self._inbox}.*", self._answered)

@@ -1,0 +1,231 @@
+"""The stack of `parley up`: which processes there are, in which order, and what each is told."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from actors.runtime.clock import SystemClock
+from actors.runtime.nats_bus import NatsBus
+from contracts.codec import encode
+from contracts.errors import BusError, BusUnavailable, ParleyError
+from contracts.scheduling import WorkerGone
+from contracts.subjects import scheduler_workers
+from ops import nats_server
+from ops.model_files import find_model
+from ops.placement import cores_of, deal_workers
+from ops.settings import Role, Settings, as_environment, as_flags
+from ops.streams import declare_streams
+from ops.supervision import leftovers
+from ops.supervision.output import Screen
+from ops.supervision.processes import Command
+from ops.supervision.shell import Plan, Shell
+from ops.supervision.state import ChildSpec
+
+_log = structlog.get_logger()
+_NATS_RETRY_S = 0.05
+_READY_RETRY_S = 0.1
+_STOP_MS = 15_000
+
+
+class PortTaken(ParleyError):
+    """The edge's port belongs to somebody else."""
+
+
+class Stack:
+    """Everything of `parley up`: holds the home, runs the children, and ends with them."""
+
+    def __init__(self, settings: Settings, *, debug: bool = False) -> None:
+        self._settings = settings
+        self._debug = debug
+        self._screen = Screen()
+        self._pool_of = dict(deal_workers(settings.pools, settings.gpus))
+        self._metrics: dict[str, int] = {}
+        self._nats: nats_server.NatsFacts | None = None
+        self._bus: NatsBus | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of the web chat."""
+        host = self._settings.host
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared only
+        return f"http://{shown}:{self._settings.port}"
+
+    async def run(self) -> int:
+        """Run everything until it is told to end; return the exit status.
+
+        Raises:
+            ParleyError: a setting, a file or a port does not allow the start.
+        """
+        for _, model in self._settings.models:
+            find_model(model, weights=self._settings.engine == "vllm")
+        home = self._settings.home
+        lock = leftovers.HomeLock(home)
+        try:
+            cleared = await asyncio.to_thread(leftovers.clear, home)
+            if cleared:
+                self._screen.say("home", f"ended {cleared} processes that an earlier run left")
+            if not nats_server.is_free(self._settings.port):
+                raise PortTaken(
+                    f"Port {self._settings.port} is taken: stop what listens there or choose "
+                    "another with --port."
+                )
+            lock.publish(self._facts())
+            if self._settings.nats:
+                await self._prepare_nats(self._settings.nats)
+            plans = self._plans()
+            self._write_targets(home / "prometheus.json")
+            shell = Shell(
+                plans,
+                logs=home / "logs",
+                screen=self._screen,
+                on_gone=self._announce_gone,
+                on_all_ready=self._say_ready,
+            )
+            return await shell.run()
+        finally:
+            if self._bus is not None:
+                await self._bus.close()
+            lock.release()
+
+    # what runs
+
+    def _plans(self) -> list[Plan]:
+        plans = [] if self._settings.nats else [self._nats_plan()]
+        plans.append(self._role_plan("session", "session", rank=1))
+        plans.append(self._role_plan("scheduler", "scheduler", rank=2))
+        cores = sorted(os.sched_getaffinity(0))
+        for position, (worker, pool) in enumerate(self._pool_of.items()):
+            plans.append(
+                self._role_plan(
+                    "gpu",
+                    worker,
+                    rank=3,
+                    words=("--pool", pool),
+                    environ=cores_of(position, len(self._pool_of), cores),
+                )
+            )
+        plans.append(self._role_plan("edge", "edge", rank=4))
+        return plans
+
+    def _nats_plan(self) -> Plan:
+        home, port = self._settings.home, self._settings.nats_port
+        config, self._nats = nats_server.prepare(home, port=port)
+        command = Command((str(nats_server.program()), "-c", str(config)), self._environ({}))
+        url = self._nats.url("operator")
+        return Plan(
+            ChildSpec("nats", stage=0, rank=0, stop_ms=_STOP_MS),
+            lambda: command,
+            partial(self._await_nats, url),
+        )
+
+    def _role_plan(
+        self,
+        role: Role,
+        name: str,
+        *,
+        rank: int,
+        words: tuple[str, ...] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> Plan:
+        if role != "edge":
+            self._metrics[name] = nats_server.free_port()
+            words = (*words, "--metrics-port", str(self._metrics[name]))
+        debug = ("--debug",) if self._debug else ()
+        flags = as_flags(self._settings, role)
+        argv = (sys.executable, "-m", "ops.cli", *debug, role, *flags, "--id", name, *words)
+        command = Command(argv, self._environ(environ or {}))
+        spec = ChildSpec(name, stage=1, rank=rank, stop_ms=_STOP_MS, gone=role == "gpu")
+        return Plan(spec, lambda: command)
+
+    def _environ(self, more: Mapping[str, str]) -> dict[str, str]:
+        """The environment of a child: ours wins over what the placement proposes."""
+        mark = leftovers.marked(self._settings.home)
+        return {**more, **os.environ, **as_environment(self._settings), **mark}
+
+    # what others may read
+
+    def _facts(self) -> leftovers.StackFacts:
+        return leftovers.StackFacts(
+            pid=os.getpid(),
+            started_at_ms=int(time.time() * 1000),
+            url=self.url,
+            engine=self._settings.engine,
+            pools=list(self._settings.pools),
+        )
+
+    def _write_targets(self, path: Path) -> None:
+        """Prometheus reads this file by its file service discovery."""
+        targets = [
+            {"targets": [f"127.0.0.1:{port}"], "labels": {"id": name}}
+            for name, port in {**self._metrics, "edge": self._settings.port}.items()
+        ]
+        path.write_text(json.dumps(targets, indent=2) + "\n")
+
+    # nats
+
+    async def _prepare_nats(self, url: str) -> None:
+        try:
+            await self._connect(url)
+        except BusError as error:
+            raise BusUnavailable(
+                f"The NATS server given by --nats can't be used ({error}): check its address, "
+                "and that its account may declare streams."
+            ) from error
+
+    async def _await_nats(self, url: str) -> None:
+        while True:
+            try:
+                return await self._connect(url)
+            except BusError:
+                await asyncio.sleep(_NATS_RETRY_S)
+
+    async def _connect(self, url: str) -> None:
+        """Connect, or wait for the connection to come back, and declare the streams: those in
+        memory are gone after a restart of the server."""
+        if self._bus is None:
+            self._bus = await NatsBus.connect(url.split(","), name="up", clock=SystemClock())
+        await declare_streams(self._bus, replicas=self._settings.nats_replicas)
+
+    def _announce_gone(self, name: str, code: int) -> None:
+        how = signal.Signals(-code).name if code < 0 else f"status {code}"
+        gone = WorkerGone(worker=name, reason=f"its process ended ({how})")
+        if self._bus is None:
+            return
+        try:
+            self._bus.publish(scheduler_workers(self._pool_of[name]), encode(gone))
+        except BusUnavailable:
+            _log.warning("a worker's death could not be announced", worker=name)
+
+    # ready
+
+    async def _say_ready(self) -> None:
+        host, port = self._settings.host, self._settings.port
+        while not await _answers(host, port):  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(_READY_RETRY_S)
+        if self._settings.engine == "sim":
+            self._screen.line("simulated engine: the answers are made-up words")
+        self._screen.line(f"ready {self.url}")
+
+
+async def _answers(host: str, port: int) -> bool:
+    """Say whether the edge would answer a prompt now (`/readyz`)."""
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    try:
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: parley\r\nConnection: close\r\n\r\n")
+        status = await reader.readline()
+        return b" 200 " in status
+    except OSError:
+        return False
+    finally:
+        writer.close()
