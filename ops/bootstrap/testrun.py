@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +15,14 @@ from pathlib import Path
 from ops.bootstrap import install
 from ops.bootstrap.processes import adopt_orphans, end_descendants
 from ops.bootstrap.results import Outcome, read_junit, table
-from ops.bootstrap.steps import BootstrapError
+from ops.bootstrap.steps import BootstrapError, Command
 
 ROOT = install.ROOT
 BIN = install.VENV / "bin"
 REPORTS = ROOT / ".cache" / "test"
 FIRST_PARTY = ("actors", "contracts", "edge", "ops", "tests")
 INTERRUPT_S = 25.0
+BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core")
 CANNOT_START = 127  # as a shell says it
 NO_TESTS_COLLECTED = 5  # pytest's exit status
 
@@ -129,9 +129,8 @@ def run_suite(stage: Stage, outcome: Outcome) -> None:
         return
     report = REPORTS / f"{stage.name}.xml"
     report.unlink(missing_ok=True)
-    status = attempt(
-        ("pytest", "-q", "-rs", stage.suite, f"--junitxml={report}"), ROOT, stage.limit_s
-    )
+    options = ("-q", "-rs", "--continue-on-collection-errors", f"--junitxml={report}")
+    status = attempt(("pytest", *options, stage.suite), ROOT, stage.limit_s)
     if report.is_file():
         read_junit(report, outcome)
     if status is None:
@@ -195,15 +194,15 @@ def provide_browser() -> str:
     if apt is None or os.geteuid() != 0:
         return "no Chromium here, and only root can install one (apt-get install chromium)"
     print("installing Chromium (apt-get)", flush=True)
+    command = Command(ROOT / ".cache" / "logs" / "chromium.log")
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    packages = ("chromium", "fonts-dejavu-core")
-    for words in (
-        ("update", "-qq"),
-        ("install", "-qq", "-y", "--no-install-recommends", *packages),
-    ):
-        status = subprocess.run(
-            [apt, *words], env=env, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
-        ).returncode
-        if status:
-            return f"Chromium could not be installed (apt-get {words[0]} ended with {status})"
+    try:
+        command([apt, "update", "-qq"], cwd=ROOT, env=env)
+        command(
+            [apt, "install", "-qq", "-y", "--no-install-recommends", *BROWSER_PACKAGES],
+            cwd=ROOT,
+            env=env,
+        )
+    except BootstrapError as error:
+        return f"Chromium could not be installed: {str(error).splitlines()[0]}"
     return ""
