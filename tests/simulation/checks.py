@@ -1,0 +1,154 @@
+"""The invariants of `design.md`, checked over a finished history. Each names itself."""
+
+import asyncio
+from collections import defaultdict
+
+from actors.gpu.sim_engine import SimEngine
+from contracts.codec import decode
+from contracts.log import Claim, LogEntry
+from contracts.runs import RunSpec
+from contracts.session import PromptAccepted, PromptRejected
+from tests.simulation.clients import TERMINALS, Person, Prompt
+from tests.simulation.world import World
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+def require(truth: bool, invariant: str, story: str) -> None:
+    """Raise `Broken` with the invariant's name unless `truth`."""
+    if not truth:
+        raise Broken(f"{invariant}: {story}")
+
+
+class Records:
+    """What the witness saw, by run."""
+
+    def __init__(self, world: World) -> None:
+        self.entries: dict[str, list[tuple[float, LogEntry]]] = defaultdict(list)
+        self.specs: dict[str, RunSpec] = {}
+        claims: dict[str, int] = defaultdict(int)
+        for at_s, subject, data in world.witness.stored:
+            parts = subject.split(".")
+            if parts[0] == "tok" and parts[3] == "d":
+                self.entries[parts[2]].append((at_s, decode(data, LogEntry)))
+            elif parts[0] == "tok" and parts[3] == "claim":
+                claim = decode(data, Claim)
+                require(
+                    claim.attempt >= claims[parts[2]],
+                    "one story",
+                    f"{parts[2]}: attempt {claim.attempt} followed a higher one",
+                )
+                claims[parts[2]] = claim.attempt
+            elif parts[0] == "run":
+                spec = decode(data, RunSpec)
+                self.specs[spec.run_id] = spec
+
+
+def check_log(run_id: str, entries: list[tuple[float, LogEntry]]) -> str:
+    """One story, one ending, in the log itself. Returns its text."""
+    expected_seq, offset, text, terminals, ended = 1, 0, "", 0, False
+    for _, entry in entries:
+        require(entry.seq == expected_seq, "one story", f"{run_id}: seq {entry.seq}")
+        require(
+            not entry.tokens or entry.offset == offset,
+            "one story",
+            f"{run_id}: token {entry.offset} after {offset}",
+        )
+        require(not (ended and entry.tokens), "one ending", f"{run_id}: tokens after the end")
+        require(terminals == 0, "one ending", f"{run_id}: an entry after the terminal event")
+        for event in entry.events:
+            terminals += type(event).__name__ in TERMINALS
+            text += getattr(event, "delta", "")
+        expected_seq, offset = entry.next_seq, offset + len(entry.tokens)
+        ended = ended or entry.end is not None
+    require(terminals == 1, "one ending", f"{run_id}: {terminals} terminal events")
+    return text
+
+
+async def undisturbed(world: World, spec: RunSpec) -> str:
+    """Return what an engine that nobody disturbs says to this prompt."""
+    engine = SimEngine(world.engine_config, world.clock)
+    await engine.start(lambda _: None)
+    tokens: list[int] = []
+    async for output in engine.generate("reference", spec.prompt_tokens, spec.sampling):
+        tokens += output.tokens
+    await engine.close()
+    decoder = world.codec.decoder()
+    text = decoder.push(tokens) + decoder.flush()
+    cuts = [text.find(stop) for stop in spec.sampling.stop if stop in text]
+    return text[: min(cuts)] if cuts else text
+
+
+def check_viewers(prompt: Prompt, stored: str) -> None:
+    """Every window showed a gapless suffix of the one story."""
+    for seen in prompt.viewers:
+        last = seen.start or 0
+        for index, (seq, event) in enumerate(seen.events):
+            jump = seen.start is None and index == 0
+            snapshot = type(event).__name__ == "MessageSnapshot"
+            require(
+                seq == last + 1 or (jump and seq >= 1) or (snapshot and seq > last),
+                "one story",
+                f"{seen.run_id}: a viewer from {seen.start} saw {seq} after {last}",
+            )
+            last = seq
+        whole = seen.start is None or seen.start == 0
+        if whole and seen.ended:
+            require(seen.text() == stored, "one story", f"{seen.run_id}: a viewer saw other text")
+        elif whole:
+            require(stored.startswith(seen.text()), "one story", f"{seen.run_id}: other text")
+        else:
+            require(seen.text() in stored, "one story", f"{seen.run_id}: not part of the story")
+
+
+async def check_prompt(world: World, records: Records, person: Person, prompt: Prompt) -> str:
+    """Check one prompt; returns how it ended, for the statistics."""
+    run_id = prompt.command.run_id
+    record = await world.history.run(person.chat_id, run_id)
+    if isinstance(prompt.reply, PromptAccepted):
+        require(record is not None, "nothing accepted is lost", f"{run_id} is not in history")
+    if record is None:
+        return "refused"
+    require(record.state != "active", "one ending", f"{run_id} is still active")
+    if isinstance(prompt.reply, PromptRejected):
+        require(record.state != "completed", "never half", f"{run_id} was refused, and ran")
+    message = await world.history.message(person.chat_id, prompt.command.prompt_id)
+    require(
+        message is not None and message.content == prompt.command.content,
+        "nothing accepted is lost",
+        f"the prompt of {run_id}",
+    )
+    answer = await world.history.message(person.chat_id, prompt.command.answer_id)
+    assert answer is not None
+    text = check_log(run_id, records.entries[run_id])
+    require(answer.content == text, "one story", f"{run_id}: stored is not what was streamed")
+    check_viewers(prompt, text)
+    if run_id in records.specs:
+        reference = await undisturbed(world, records.specs[run_id])
+        if record.state == "completed":
+            require(text == reference, "continue, don't restart", f"{run_id} differs")
+        else:
+            require(reference.startswith(text), "continue, don't restart", f"{run_id} differs")
+    if prompt.cancel_confirmed_at_s is not None:
+        late = [
+            at_s
+            for at_s, entry in records.entries[run_id]
+            if entry.tokens and at_s > prompt.cancel_confirmed_at_s
+        ]
+        require(not late, "stop means stop", f"{run_id}: tokens after a confirmed cancel")
+        require(
+            prompt.cancel_state == record.state, "stop means stop", f"{run_id}: {record.state}"
+        )
+    return record.state
+
+
+async def check_rest(world: World) -> None:
+    """Nothing is left: queues empty, engines idle."""
+    queued = [s.subject for s in world.server.streams["RUNS"].messages.values()]
+    require(not queued, "bounded", f"runs never settled: {queued}")
+    for name, engine in world.engines.items():
+        load = engine.load()
+        require(load.running + load.waiting == 0, "stop means stop", f"{name} still runs")
+    await asyncio.sleep(0)

@@ -1,0 +1,194 @@
+"""A simulated deployment: two of each actor, the production shells and machines, one seed."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from actors.gpu.actor import GpuActor
+from actors.gpu.config import GpuConfig
+from actors.gpu.sim_engine import SimConfig, SimEngine
+from actors.runtime.byte_codec import EOS, ByteCodec
+from actors.runtime.memory_bus import MemoryServer
+from actors.runtime.token_log import BusTokenLog
+from actors.scheduler import SchedulerActor, SchedulerConfig
+from actors.session import ModelContext, SessionConfig, SessionHost
+from contracts.errors import BusError, EngineDead
+from contracts.ports.clock import Clock
+from contracts.scheduling import WorkerGone
+from contracts.codec import encode
+from contracts.subjects import scheduler_workers
+from ops.history.memory import MemoryHistory
+from ops.streams import declare_streams
+from tests.simulation.faults import FaultyBus, FaultyHistory, Weather, Witness
+
+MODEL = "sim-model"
+POOL = "default"
+VOCABULARY = tuple(b"abcdefghijklmnopqrstuvwxyz .,") + (0xC3, 0xA9)
+
+
+class Runnable(Protocol):
+    """What a process runs."""
+
+    async def run(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Process:
+    """One operating-system process: `kill` leaves it no chance to say anything."""
+
+    name: str
+    build: Callable[["FaultyBus", int], Awaitable[Runnable]]
+    world: "World"
+    bus: FaultyBus | None = None
+    task: asyncio.Task[None] | None = None
+    lives: int = 0
+    crashes: list[BaseException] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start it, under a new incarnation."""
+        self.lives += 1
+        self.task = asyncio.get_running_loop().create_task(self._live(), name=self.name)
+
+    async def _live(self) -> None:
+        while True:
+            inner = await self.world.server.connect(self.name)
+            self.bus = bus = self.world.faulty(inner)
+            try:
+                actor = await self.build(bus, self.lives)
+                await actor.run()
+            except* (BusError, EngineDead):
+                pass
+            finally:
+                bus.dead = True
+                self.world.server.cut(inner)
+            self.lives += 1
+            await asyncio.sleep(0.2)
+
+    async def kill(self) -> None:
+        """Kill it at once."""
+        if self.bus is not None:
+            self.bus.dead = True
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+            if not self.task.cancelled() and self.task.exception() is not None:
+                self.crashes.append(self.task.exception())  # type: ignore[arg-type]
+
+
+class World:
+    """Server, history, processes and weather of one seed."""
+
+    def __init__(self, rng: random.Random, clock: Clock, *, eos_every: int, step_ms: int) -> None:
+        self.rng = rng
+        self.clock = clock
+        self.server = MemoryServer(clock)
+        self.weather = Weather()
+        self.witness = Witness()
+        self.history = MemoryHistory()
+        self.codec = ByteCodec()
+        self.engine_config = SimConfig(
+            vocabulary=VOCABULARY,
+            model=MODEL,
+            eos_token=EOS,
+            eos_every=eos_every,
+            seed=7,
+            step_ms=step_ms,
+            context_length=1_024,
+            slots=4,
+        )
+        self.engines: dict[str, SimEngine] = {}
+        self.processes: dict[str, Process] = {}
+        for kind, build in (
+            ("session", self._session),
+            ("scheduler", self._scheduler),
+            ("gpu", self._gpu),
+        ):
+            for letter in "ab":
+                name = f"{kind}_{letter}"
+                self.processes[name] = Process(name, self._named(build, name), self)
+
+    def faulty(self, inner: object) -> FaultyBus:
+        """Return a bus in this world's weather."""
+        return FaultyBus(inner, self.weather, self.rng, self.witness)  # type: ignore[arg-type]
+
+    async def start(self) -> None:
+        """Declare the streams and start every process."""
+        inner = await self.server.connect("admin")
+        await declare_streams(inner)
+        for process in self.processes.values():
+            process.start()
+
+    async def stop(self) -> None:
+        """Kill everything, and raise what a process died of by itself."""
+        for process in self.processes.values():
+            await process.kill()
+        crashes = [crash for p in self.processes.values() for crash in p.crashes]
+        if crashes:
+            raise crashes[0]
+
+    async def crash(self, name: str, *, seen: bool) -> None:
+        """Kill a process; `seen`: its parent noticed, and says so where that is known."""
+        process = self.processes[name]
+        await process.kill()
+        if seen and name.startswith("gpu"):
+            inner = await self.server.connect("parent")
+            gone = WorkerGone(worker=name, reason="exit")
+            inner.publish(scheduler_workers(POOL), encode(gone))
+            await inner.close()
+
+    @staticmethod
+    def _named(
+        build: Callable[[str, FaultyBus, int], Awaitable[Runnable]], name: str
+    ) -> Callable[[FaultyBus, int], Awaitable[Runnable]]:
+        return lambda bus, life: build(name, bus, life)
+
+    async def _session(self, name: str, bus: FaultyBus, life: int) -> Runnable:
+        model = ModelContext(
+            model=MODEL,
+            pool=POOL,
+            codec=self.codec,
+            context_length=1_024,
+            output_reserve=64,
+            max_output=200,
+        )
+        config = SessionConfig(models={MODEL: model}, default_model=MODEL, partitions=4)
+        return SessionHost(
+            config,
+            bus=bus,
+            log=BusTokenLog(bus, self.clock),
+            history=FaultyHistory(self.history, bus, self.weather, self.rng),  # type: ignore[arg-type]
+            clock=self.clock,
+            host_id=f"{name}_{life}",
+        )
+
+    async def _scheduler(self, name: str, bus: FaultyBus, life: int) -> Runnable:
+        config = SchedulerConfig(
+            pool=POOL,
+            model=MODEL,
+            context_length=1_024,
+            attempts_max=50,
+            first_token_ms=3_000,
+            token_gap_ms=1_500,
+        )
+        return SchedulerActor(
+            config,
+            bus=bus,
+            log=BusTokenLog(bus, self.clock),
+            clock=self.clock,
+            actor_id=f"{name}_{life}",
+        )
+
+    async def _gpu(self, name: str, bus: FaultyBus, life: int) -> Runnable:
+        engine = SimEngine(self.engine_config, self.clock)
+        await engine.start(lambda _: None)
+        self.engines[name] = engine
+        return GpuActor(
+            GpuConfig(worker=name, pool=POOL, model=MODEL, snapshot_ms=300),
+            bus=bus,
+            log=BusTokenLog(bus, self.clock),
+            engine=engine,
+            codec=self.codec,
+            clock=self.clock,
+        )
