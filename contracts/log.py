@@ -16,8 +16,8 @@ closing one."""
 
 class Claim(Wire):
     """A writer's claim. `attempt` grows with each dispatch; a lower one never follows a
-    higher. `first` is the stream sequence of the run's first claim, 0 in that claim itself:
-    where a reader of the whole run begins."""
+    higher. `first` is the stream sequence of the run's first claim; 0 in that claim itself, and
+    where the claimer did not read it."""
 
     writer: str
     attempt: int

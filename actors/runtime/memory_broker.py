@@ -148,7 +148,8 @@ class MemoryBroker:
         if fresh:
             republish = stream.spec.republish
             if republish is not None and matches(republish[0], subject):
-                self.route(Inbound(rewrite(*republish, subject), data, "", headers))
+                more = {**(headers or {}), "Nats-Sequence": str(stored.seq)}
+                self.route(Inbound(rewrite(*republish, subject), data, "", more))
             for consumer in stream.consumers.values():
                 self.pump(consumer)
         return stored.seq

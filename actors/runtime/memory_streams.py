@@ -8,6 +8,11 @@ from contracts.errors import StreamFull, WrongSequence
 from contracts.ports.bus import Fence, LeaseEntry, Stored, StreamSpec
 
 
+def weight(stored: Stored) -> int:
+    """Return the bytes that a message counts for: a little more than it holds."""
+    return len(stored.data) + len(stored.subject) + 22
+
+
 @dataclass(slots=True)
 class MemoryStream:
     """One stream. Messages are kept by sequence and, for fences and reads, by subject."""
@@ -44,13 +49,13 @@ class MemoryStream:
             found = last.seq if last else 0
             if found != fence.seq:
                 raise WrongSequence(f"expected {fence.seq}, the last is {found}")
-        self._make_room(len(data))
+        self._make_room(weight(Stored(subject, data, 0, headers)))
         self.last_seq += 1
         stored = Stored(subject, data, self.last_seq, headers)
         self.messages[stored.seq] = stored
         self.stored_at_ms[stored.seq] = now_ms
         self.by_subject.setdefault(subject, {})[stored.seq] = stored
-        self.size_bytes += len(data)
+        self.size_bytes += weight(stored)
         if msg_id:
             self.seen_ids[msg_id] = (stored.seq, now_ms)
         return stored, True
@@ -70,7 +75,7 @@ class MemoryStream:
         if stored is None:
             return
         self.stored_at_ms.pop(seq)
-        self.size_bytes -= len(stored.data)
+        self.size_bytes -= weight(stored)
         rest = self.by_subject[stored.subject]
         del rest[seq]
         if not rest:

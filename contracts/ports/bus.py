@@ -43,7 +43,8 @@ class Fence:
 class StreamSpec:
     """How a stream is declared. `retention` `work` deletes a message when it is acknowledged.
     `discard_new`: a full stream refuses (`StreamFull`) instead of dropping its oldest.
-    `republish` (source, destination) emits every committed message again."""
+    `republish` (source, destination) emits every committed message again, with the header
+    `Nats-Sequence`. A name that begins with `KV_` declares a bucket of leases."""
 
     name: str
     subjects: tuple[str, ...]

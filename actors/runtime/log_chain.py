@@ -1,0 +1,132 @@
+"""The chain of a run's entries: what follows what was seen, decided without I/O.
+
+Entries are contiguous by `seq`; an entry seen before (a retry, a live message that a read
+overtook) adds nothing; an entry from further on is a gap, and is not taken.
+"""
+
+from contracts.errors import LogGone
+from contracts.events import (
+    MessageDelta,
+    NumberedEvent,
+    RunCancelled,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunStarted,
+    Terminal,
+)
+from contracts.log import LogEntry, LogSnapshot
+from contracts.ports.token_log import LogBatch, LogState
+from contracts.runs import RunOutcome
+
+_TERMINAL = (RunCompleted, RunCancelled, RunFailed)
+
+
+class LogChain:
+    """What one reader has seen, and what it has not handed on yet.
+
+    Invariants: the numbered events that `take` returns over time are next_seq,
+    next_seq + 1, … without gap or duplicate; after a terminal event none follows.
+
+    Args:
+        next_seq: the place of the first event wanted, from 1.
+    """
+
+    def __init__(self, next_seq: int) -> None:
+        self.next_seq = next_seq
+        self.position = 0
+        self.epoch = 0
+        self.ended = False
+        self.finished = False
+        self._events: list[NumberedEvent] = []
+        self._tokens = 0
+        self._end: RunOutcome | None = None
+
+    def offer(self, entry: LogEntry, stream_seq: int) -> bool:
+        """Take an entry if it is next; return False for a gap (it was not taken).
+
+        Raises LogGone if it tells another story than the one begun: the stream was lost and
+        made anew.
+        """
+        if entry.seq > self.next_seq:
+            return False
+        fresh = entry.next_seq - self.next_seq
+        if fresh < 0 or (fresh == 0 and (entry.end is None or self.ended)):
+            self.position = max(self.position, stream_seq)
+            return True
+        if stream_seq <= self.position or entry.epoch < self.epoch:
+            raise LogGone("the log was lost and begun again")
+        self.position = stream_seq
+        self.epoch = entry.epoch
+        if fresh:
+            events = entry.events if fresh == len(entry.events) else entry.events[-fresh:]
+            number = self.next_seq
+            for event in events:
+                self._events.append(NumberedEvent(seq=number, event=event))
+                number += 1
+            self.next_seq = number
+            self._tokens += len(entry.tokens)
+            self.finished = isinstance(events[-1], _TERMINAL)
+        if entry.end is not None and not self.ended:
+            self.ended = True
+            self._end = entry.end
+        return True
+
+    def begin_with(self, snapshot: LogSnapshot, shown: list[NumberedEvent]) -> None:
+        """Start from a snapshot: `shown` stands for all events up to its `seq`."""
+        self.next_seq = snapshot.seq + 1
+        self.position = snapshot.stream_seq
+        self._events.extend(shown)
+        self._tokens += len(snapshot.tokens)
+
+    def take(self) -> LogBatch | None:
+        """Return what came since the last call, None if nothing did."""
+        if not self._events and self._end is None:
+            return None
+        batch = LogBatch(self._events, self._tokens, self._end)
+        self._events, self._tokens, self._end = [], 0, None
+        return batch
+
+
+class LogFold:
+    """All of a run, added up from its first entry on."""
+
+    def __init__(self) -> None:
+        self._next_seq = 1
+        self._text: list[str] = []
+        self._tokens: list[int] = []
+        self._end: RunOutcome | None = None
+        self._terminal: Terminal | None = None
+        self._started: RunStarted | None = None
+        self._last_at_ms = 0
+
+    def add(self, entry: LogEntry) -> None:
+        """Add the next entry; one seen before adds nothing. Raises LogGone for a hole."""
+        if entry.seq > self._next_seq:
+            raise LogGone(f"events {self._next_seq} to {entry.seq - 1} are gone")
+        for event in entry.events[self._next_seq - entry.seq :]:
+            self._add_event(event)
+        self._next_seq = max(self._next_seq, entry.next_seq)
+        self._tokens.extend(entry.tokens[max(0, len(self._tokens) - entry.offset) :])
+        self._end = self._end or entry.end
+        self._last_at_ms = max(self._last_at_ms, entry.at_ms)
+
+    def _add_event(self, event: RunEvent) -> None:
+        if isinstance(event, MessageDelta):
+            self._text.append(event.delta)
+        elif isinstance(event, RunStarted):
+            self._started = self._started or event
+        elif isinstance(event, _TERMINAL):
+            self._terminal = event
+
+    def state(self) -> LogState:
+        """Return the sum."""
+        return LogState(
+            next_seq=self._next_seq,
+            text="".join(self._text),
+            tokens=tuple(self._tokens),
+            end=self._end,
+            terminal=self._terminal,
+            started=self._started,
+            last_at_ms=self._last_at_ms,
+        )

@@ -1,0 +1,54 @@
+"""A token log on both buses; runs have names of their own."""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from actors.runtime.clock import SystemClock
+from actors.runtime.memory_bus import MemoryServer
+from actors.runtime.nats_bus import NatsBus
+from actors.runtime.token_log import BusTokenLog
+from contracts.ports.bus import Bus
+from contracts.subjects import token_partition, token_stream
+from ops.streams import stream_specs
+
+Connect = Callable[[], Awaitable[Bus]]
+
+
+@pytest.fixture
+def run_id() -> str:
+    return f"run_{uuid.uuid4().hex}"[:30]
+
+
+@pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.nats)])
+async def connect(request: pytest.FixtureRequest, run_id: str) -> AsyncIterator[Connect]:
+    clock = SystemClock()
+    memory = MemoryServer(clock)
+    opened: list[Bus] = []
+
+    async def make() -> Bus:
+        bus: Bus
+        if request.param == "memory":
+            bus = await memory.connect("test")
+        else:
+            node = request.getfixturevalue("nats_server")
+            bus = await NatsBus.connect([node.url], name="test", clock=clock)
+        opened.append(bus)
+        return bus
+
+    name = token_stream(token_partition(run_id))
+    await (await make()).declare(next(spec for spec in stream_specs() if spec.name == name))
+    yield make
+    for bus in opened:
+        await bus.close()
+
+
+@pytest.fixture
+async def bus(connect: Connect) -> Bus:
+    return await connect()
+
+
+@pytest.fixture
+def log(bus: Bus) -> BusTokenLog:
+    return BusTokenLog(bus, SystemClock())
