@@ -11,13 +11,6 @@ const TAGS: Readonly<Record<number, string>> = {
   [Token.Paragraph]: "p",
   [Token.Line_Break]: "br",
   [Token.Rule]: "hr",
-  // The page's own headings stand above an answer's.
-  [Token.Heading_1]: "h3",
-  [Token.Heading_2]: "h4",
-  [Token.Heading_3]: "h5",
-  [Token.Heading_4]: "h6",
-  [Token.Heading_5]: "h6",
-  [Token.Heading_6]: "h6",
   [Token.Italic_Ast]: "em",
   [Token.Italic_Und]: "em",
   [Token.Strong_Ast]: "strong",
@@ -32,12 +25,30 @@ const TAGS: Readonly<Record<number, string>> = {
   [Token.List_Item]: "li",
 };
 
+const HEADINGS: readonly SmdToken[] = [
+  Token.Heading_1,
+  Token.Heading_2,
+  Token.Heading_3,
+  Token.Heading_4,
+  Token.Heading_5,
+  Token.Heading_6,
+];
+
 /** The renderer that appends to `root`; its data is the path of open elements. */
 export function safeRenderer(root: HTMLElement): Renderer<HTMLElement[]> {
+  // The page's title is the heading of level 1; an answer goes on from there without a leap,
+  // whatever level it begins with, so that its outline can be walked.
+  let level = 1;
   return {
     data: [root],
     add_token: (path, token) => {
-      path.push(token === Token.Document ? root : open(top(path), token));
+      const heading = HEADINGS.indexOf(token) + 1;
+      if (heading > 0) {
+        level = Math.min(heading + 1, level + 1, 6);
+        path.push(append(top(path), `h${level}`));
+      } else {
+        path.push(token === Token.Document ? root : open(top(path), token));
+      }
     },
     end_token: (path) => void path.pop(),
     add_text: (path, text) => write(top(path), text),
