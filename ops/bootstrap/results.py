@@ -38,8 +38,13 @@ def read_junit(file: Path, outcome: Outcome) -> None:
     passed: the project runs strict, so an unexpected pass is reported as a failure. The test in
     which pytest was interrupted stands in the report without a name: it is a failure.
     """
+    try:
+        root = ET.parse(file).getroot()  # noqa: S314 - written by our own run
+    except ET.ParseError:
+        outcome.problem = "its report was cut off"
+        return
     cases: dict[str, list[ET.Element]] = {}
-    for case in ET.parse(file).getroot().iter("testcase"):  # noqa: S314 - written by our own run
+    for case in root.iter("testcase"):
         if "name" not in case.attrib:
             outcome.failed += 1
             outcome.failures.append("the test that did not finish (the output names its place)")

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,11 +65,16 @@ def main(args: Sequence[str]) -> int:
     install.perform(test=True)
     adopt_orphans()
     REPORTS.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     outcomes = []
-    for stage in chosen:
-        heading(stage.name)
-        outcomes.append(run_stage(stage))
-        print(f"-- {stage.name}: {outcomes[-1].state} in {outcomes[-1].seconds:.1f} s", flush=True)
+    try:
+        for stage in chosen:
+            heading(stage.name)
+            outcome = run_stage(stage)
+            outcomes.append(outcome)
+            print(f"-- {stage.name}: {outcome.state} in {outcome.seconds:.1f} s", flush=True)
+    finally:
+        end_descendants()
     heading("summary")
     print(table(outcomes), flush=True)
     return 1 if any(outcome.state == "FAILED" for outcome in outcomes) else 0

@@ -26,6 +26,14 @@ def test_junit_report_of_every_kind_is_counted_once_each(tmp_path: Path) -> None
     assert outcome.could_not_run == Counter({"no CQL": 2})
 
 
+def test_junit_report_cut_off_fails_its_stage(tmp_path: Path) -> None:
+    file = tmp_path / "report.xml"
+    file.write_text(REPORT[:100])
+    outcome = Outcome("unit")
+    read_junit(file, outcome)
+    assert outcome.state == "FAILED"
+
+
 def test_stage_without_tests_is_no_pass() -> None:
     assert Outcome("chaos").state == "empty"
     assert "chaos: no tests there yet" in table([Outcome("chaos")])
