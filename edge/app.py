@@ -1,0 +1,142 @@
+"""The edge as one application: its rooms, wired."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from litestar import Litestar
+
+from contracts.ports.bus import Bus
+from contracts.ports.clock import Clock
+from contracts.ports.history import History
+from contracts.ports.text import TextCodec
+from contracts.ports.token_log import TokenLog
+from edge.accounts import Accounts
+from edge.api_keys import ApiKeys
+from edge.chats import Chats
+from edge.config import EdgeConfig
+from edge.cursors import CursorSigner
+from edge.health import Health
+from edge.identity import Identity
+from edge.models import Models
+from edge.openai_api import OpenAiApi
+from edge.openapi import Documents
+from edge.ownership import Ownership
+from edge.page import Page
+from edge.passwords import Passwords
+from edge.problems import answer_exception
+from edge.prompts import Prompts
+from edge.request_context import EdgeApp
+from edge.routes import handlers
+from edge.run_streams import RunStreams
+from edge.runs import Runs
+from edge.streaming import OpenStreams
+from edge.submissions import Submissions
+
+
+def create_app(
+    config: EdgeConfig,
+    *,
+    bus: Bus,
+    log: TokenLog,
+    history: History,
+    codecs: Mapping[str, TextCodec],
+    clock: Clock,
+) -> Litestar:
+    """Return the application. It subscribes at its start and lets go at its end; bus, log and
+    history are the caller's to open and close.
+
+    Args:
+        codecs: by model id; every model of `config` needs one for `/v1`.
+    Raises:
+        ValueError: a model has no codec.
+    """
+    unreadable = [model.model for model in config.models if model.model not in codecs]
+    if unreadable:
+        raise ValueError(f"no tokenizer for {', '.join(unreadable)}")
+    identity = Identity(config, history, clock)
+    passwords = Passwords(config.password_cost)
+    ownership = Ownership(config, history, clock)
+    models = Models(config, bus, identity, clock)
+    submissions = Submissions(config, bus)
+    streams = OpenStreams(config)
+    run_streams = RunStreams(log, history, streams, clock)
+    cursors = CursorSigner([key.secret for key in config.token_keys])
+    chats = Chats(
+        history=history,
+        identity=identity,
+        ownership=ownership,
+        models=models,
+        cursors=cursors,
+        clock=clock,
+    )
+    prompts = Prompts(
+        config,
+        history=history,
+        identity=identity,
+        ownership=ownership,
+        models=models,
+        submissions=submissions,
+        run_streams=run_streams,
+        clock=clock,
+    )
+    runs = Runs(
+        config,
+        bus=bus,
+        history=history,
+        identity=identity,
+        ownership=ownership,
+        models=models,
+        submissions=submissions,
+        run_streams=run_streams,
+    )
+    openai = OpenAiApi(
+        config,
+        bus=bus,
+        log=log,
+        codecs=codecs,
+        identity=identity,
+        models=models,
+        streams=streams,
+        clock=clock,
+    )
+    rooms = (
+        Accounts(config, history, identity, passwords, clock),
+        ApiKeys(config, history, identity, clock),
+        chats,
+        prompts,
+        runs,
+        models,
+        openai,
+        Health(bus, history, models, clock),
+        Page(config.static_dir),
+    )
+    routes = [route for room in rooms for route in room.routes()]
+    documents = Documents(routes, _version())
+
+    @asynccontextmanager
+    async def listening(_: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.callback(passwords.close)
+            for listener in (models, submissions):
+                stack.push_async_callback((await listener.listen()).stop)
+            yield
+            streams.end_all()
+
+    return EdgeApp(
+        clock=clock,
+        streams=streams,
+        route_handlers=handlers([*routes, *documents.routes()]),
+        lifespan=[listening],
+        exception_handlers={Exception: answer_exception},
+        request_max_body_size=config.body_max_bytes,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def _version() -> str:
+    try:
+        return version("parley")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,225 @@
+"""Chats: create, list by recent activity, read, rename, delete, and their messages."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar.types import ASGIApp
+
+from contracts.errors import HistoryConflict
+from contracts.ids import ENTROPY_BYTES, make_id
+from contracts.ports.clock import Clock
+from contracts.ports.history import ChatCursor, History
+from contracts.records import Chat, Message
+from edge.bodies import Body, invalid, page_limit, path_id, read_body
+from edge.cursors import CursorSigner
+from edge.identity import Caller, Identity
+from edge.models import Models
+from edge.ownership import Ownership, no_chat
+from edge.problems import refuse
+from edge.replies import EmptyReply, json_reply, rfc3339
+from edge.routes import AnyRequest, Route
+
+Title = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class NewChat(Body, frozen=True):
+    """A chat may be named, and bound to a model, from the start."""
+
+    title: Title = ""
+    model: str | None = None
+
+
+class ChatChanges(Body, frozen=True):
+    """What is absent or null stays as it is."""
+
+    title: Title | None = None
+    model: str | None = None
+    pinned: bool | None = None
+
+
+def events_url(chat_id: str, run_id: str) -> str:
+    """Return where the events of a run are."""
+    return f"/chats/{chat_id}/runs/{run_id}/events"
+
+
+class Chats:
+    """The routes of chats and messages."""
+
+    def __init__(
+        self,
+        *,
+        history: History,
+        identity: Identity,
+        ownership: Ownership,
+        models: Models,
+        cursors: CursorSigner,
+        clock: Clock,
+    ) -> None:
+        self._history = history
+        self._identity = identity
+        self._ownership = ownership
+        self._models = models
+        self._cursors = cursors
+        self._clock = clock
+
+    def routes(self) -> list[Route]:
+        """Return what this room answers."""
+        pages = ("cursor", "limit")
+        return [
+            Route("POST", "/chat", self.create, "A new chat", NewChat),
+            Route("POST", "/chats", self.create, "A new chat", NewChat),
+            Route("GET", "/chats", self.list_chats, "Your chats, by recent activity", query=pages),
+            Route("GET", "/chats/{chat_id:str}", self.read, "One chat"),
+            Route("PATCH", "/chats/{chat_id:str}", self.change, "Rename, pin", ChatChanges),
+            Route("DELETE", "/chats/{chat_id:str}", self.delete, "Delete a chat"),
+            Route(
+                "GET",
+                "/chats/{chat_id:str}/messages",
+                self.list_messages,
+                "Messages, newest first",
+                query=(*pages, "order"),
+            ),
+        ]
+
+    async def create(self, request: AnyRequest) -> ASGIApp:
+        """POST /chat, POST /chats."""
+        caller = await self._identity.caller(request)
+        body = await read_body(request, NewChat)
+        if body.model is not None:
+            self._models.find(body.model)
+        now_ms = self._clock.now_ms()
+        chat = Chat(
+            chat_id=make_id("chat", now_ms, self._clock.entropy(ENTROPY_BYTES)),
+            user_id=caller.user_id,
+            created_at_ms=now_ms,
+            active_at_ms=now_ms,
+            title=body.title,
+            model=body.model,
+        )
+        await self._history.create_chat(chat)
+        self._ownership.created(chat)
+        return json_reply(_chat_view(chat), status=201)
+
+    async def list_chats(self, request: AnyRequest) -> ASGIApp:
+        """GET /chats."""
+        caller = await self._identity.caller(request)
+        limit = page_limit(request)
+        scope = f"chats:{caller.user_id}"
+        before = None
+        if cursor := request.query_params.get("cursor"):
+            active_at_ms, chat_id = self._cursors.open(scope, cursor)
+            before = ChatCursor(active_at_ms=int(active_at_ms), chat_id=str(chat_id))
+        chats = await self._history.list_chats(caller.user_id, before=before, limit=limit + 1)
+        page = chats[:limit]
+        following = None
+        if len(chats) > limit:
+            following = self._cursors.sign(scope, (page[-1].active_at_ms, page[-1].chat_id))
+        return json_reply({"data": [_chat_view(chat) for chat in page], "nextCursor": following})
+
+    async def read(self, request: AnyRequest) -> ASGIApp:
+        """GET /chats/{chatId}."""
+        _, chat = await self._owned(request)
+        return json_reply(_chat_view(chat))
+
+    async def change(self, request: AnyRequest) -> ASGIApp:
+        """PATCH /chats/{chatId}."""
+        _, chat = await self._owned(request)
+        body = await read_body(request, ChatChanges)
+        if body.model is not None:
+            self._models.find(body.model)
+        changed = await self._history.update_chat(
+            chat.chat_id, title=body.title, model=body.model, pinned=body.pinned
+        )
+        self._ownership.forget(chat.chat_id)
+        if changed is None:
+            raise no_chat()
+        return json_reply(_chat_view(changed))
+
+    async def delete(self, request: AnyRequest) -> ASGIApp:
+        """DELETE /chats/{chatId}."""
+        _, chat = await self._owned(request)
+        self._ownership.forget(chat.chat_id)
+        try:
+            gone = await self._history.delete_chat(chat.chat_id)
+        except HistoryConflict as error:
+            raise refuse(
+                "run_active",
+                "The chat is answering; stop it first.",
+                active_run_id=chat.active_run_id,
+            ) from error
+        if not gone:
+            raise no_chat()
+        return EmptyReply()
+
+    async def list_messages(self, request: AnyRequest) -> ASGIApp:
+        """GET /chats/{chatId}/messages."""
+        _, chat = await self._owned(request)
+        limit = page_limit(request)
+        order = request.query_params.get("order", "desc")
+        if order not in ("asc", "desc"):
+            raise invalid("order", "must be asc or desc")
+        scope = f"messages:{chat.chat_id}:{order}"
+        start = None
+        if cursor := request.query_params.get("cursor"):
+            start = int(self._cursors.open(scope, cursor)[0])
+        messages = await self._history.messages(
+            chat.chat_id, start=start, limit=limit + 1, ascending=order == "asc"
+        )
+        following = None
+        if len(messages) > limit:
+            following = self._cursors.sign(scope, (messages[limit].position,))
+        return json_reply(
+            {
+                "data": [_message_view(message) for message in messages[:limit]],
+                "nextCursor": following,
+                "activeRun": await self._active_run(chat),
+            }
+        )
+
+    async def _owned(self, request: AnyRequest) -> tuple[Caller, Chat]:
+        caller = await self._identity.caller(request)
+        chat_id = path_id(request, "chat_id", "chat")
+        return caller, await self._ownership.chat(chat_id, caller.user_id)
+
+    async def _active_run(self, chat: Chat) -> dict[str, Any] | None:
+        if chat.active_run_id is None:
+            return None
+        run = await self._history.run(chat.chat_id, chat.active_run_id)
+        if run is None or run.state != "active":
+            return None
+        return {
+            "runId": run.run_id,
+            "messageId": run.answer_id,
+            "eventsUrl": events_url(chat.chat_id, run.run_id),
+        }
+
+
+def _chat_view(chat: Chat) -> dict[str, Any]:
+    return {
+        "chatId": chat.chat_id,
+        "title": chat.title,
+        "model": chat.model,
+        "pinned": chat.pinned,
+        "createdAt": rfc3339(chat.created_at_ms),
+        "activeAt": rfc3339(chat.active_at_ms),
+        "activeRunId": chat.active_run_id,
+    }
+
+
+def _message_view(message: Message) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "messageId": message.message_id,
+        "role": message.role,
+        "content": message.content,
+        "createdAt": rfc3339(message.created_at_ms),
+        "status": message.status,
+    }
+    optional = {
+        "runId": message.run_id,
+        "parentId": message.parent_id,
+        "model": message.model,
+        "finishReason": message.finish_reason,
+        "usage": message.usage,
+    }
+    view.update({name: value for name, value in optional.items() if value is not None})
+    return view

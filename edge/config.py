@@ -1,0 +1,95 @@
+"""The settings of an edge, parsed once."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TOKEN_SECRET_BYTES_MIN = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPool:
+    """A model that clients may name, and the pool that serves it.
+
+    `context_length` in tokens, prompt and output together; 0: what the pool's status says.
+    `demonstration` marks the small model that ships with Parley.
+    """
+
+    model: str
+    pool: str
+    context_length: int = 0
+    demonstration: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """A secret that signs session tokens, and the id by which a token names it."""
+
+    key_id: str
+    secret: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.secret) < TOKEN_SECRET_BYTES_MIN:
+            raise ValueError(f"a token key needs {TOKEN_SECRET_BYTES_MIN} bytes (RFC 7518, 3.2)")
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordCost:
+    """argon2id's cost (RFC 9106, second recommended option), and how many hashes may run at
+    once: each takes a thread and `memory_kib`."""
+
+    time_cost: int = 3
+    memory_kib: int = 65_536
+    lanes: int = 4
+    concurrent: int = 2
+    waiting_max: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeConfig:
+    """Limits in counts, bytes and seconds.
+
+    `models` must not be empty; `default_model` '' means the first of them. Of `token_keys`
+    the first signs and all verify, so keys can be rotated. `secure_cookies` marks cookies
+    Secure even if this process sees plain HTTP (behind a proxy that ends TLS).
+    `status_silence_s` without a status makes a pool unusable. `command_margin_s` is how much
+    earlier a command expires than its client is told so. A reader that takes nothing for
+    `slow_reader_s`, or falls `backlog_max` events behind, is disconnected and may resume.
+    """
+
+    models: tuple[ModelPool, ...]
+    token_keys: tuple[TokenKey, ...]
+    default_model: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    static_dir: Path = field(default=Path(__file__).parent / "static")
+    allow_guests: bool = True
+    secure_cookies: bool = False
+    session_s: int = 30 * 86_400
+    password_cost: PasswordCost = PasswordCost()
+    login_failures_max: int = 10
+    address_failures_max: int = 100
+    login_window_s: int = 300
+    lookup_ttl_s: float = 5.0
+    lookups_max: int = 10_000
+    api_keys_max: int = 100
+    body_max_bytes: int = 1_048_576
+    command_max_bytes: int = 900_000
+    submit_timeout_s: float = 10.0
+    command_margin_s: float = 0.5
+    cancel_wait_s: float = 2.0
+    describe_timeout_s: float = 1.0
+    status_silence_s: float = 3.0
+    disconnect_cancel_s: float = 5.0
+    ping_s: float = 15.0
+    slow_reader_s: float = 10.0
+    backlog_max: int = 2_000
+    stream_max_s: float = 3_600.0
+    streams_max: int = 20_000
+    connections_max: int = 40_000
+    shutdown_grace_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.models or not self.token_keys:
+            raise ValueError("an edge needs at least one model and one token key")
+        if self.default_model and all(m.model != self.default_model for m in self.models):
+            raise ValueError(f"the default model {self.default_model!r} is not served")

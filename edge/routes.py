@@ -1,0 +1,41 @@
+"""One row per route: what Litestar routes by and what `/openapi.json` says of it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from litestar import Request, delete, get, patch, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
+Answer = Callable[..., Awaitable[ASGIApp]]
+AnyRequest = Request[Any, Any, Any]
+
+_DECORATORS = {"GET": get, "POST": post, "PATCH": patch, "DELETE": delete}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method, a path and the coroutine function (of one argument, `request`) that answers.
+
+    `body` is the struct that it takes; `query` the parameters that it knows; `public` needs
+    no proof of who asks; `shown` False keeps it out of the documents.
+    """
+
+    method: Method
+    path: str
+    answer: Answer
+    summary: str
+    body: type | None = None
+    query: tuple[str, ...] = ()
+    public: bool = False
+    shown: bool = True
+
+
+def handlers(routes: Sequence[Route]) -> list[HTTPRouteHandler]:
+    """Return the routes as Litestar's handlers. Each answer is an ASGI application, so the
+    status code belongs to it and the one given here is never sent."""
+    return [
+        _DECORATORS[route.method](route.path, status_code=200)(route.answer) for route in routes
+    ]

@@ -1,0 +1,34 @@
+"""A limit on failures by key: who guesses passwords must wait."""
+
+from collections import OrderedDict
+
+
+class FailureThrottle:
+    """Allows `limit` failures of one key within `window_ms`; at most `keys_max` keys are
+    remembered, the one that failed longest ago is forgotten first. Pure."""
+
+    def __init__(self, *, limit: int, window_ms: int, keys_max: int = 10_000) -> None:
+        self._limit = limit
+        self._window_ms = window_ms
+        self._keys_max = keys_max
+        self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def wait_ms(self, key: str, now_ms: int) -> int:
+        """Return how long `key` must wait before it may try again, 0 if it may now."""
+        since_ms, count = self._failures.get(key, (now_ms, 0))
+        if count < self._limit:
+            return 0
+        return max(0, since_ms + self._window_ms - now_ms)
+
+    def failed(self, key: str, now_ms: int) -> None:
+        """Count one failure."""
+        since_ms, count = self._failures.pop(key, (now_ms, 0))
+        if since_ms + self._window_ms <= now_ms:
+            since_ms, count = now_ms, 0
+        self._failures[key] = (since_ms, count + 1)
+        if len(self._failures) > self._keys_max:
+            self._failures.popitem(last=False)
+
+    def succeeded(self, key: str) -> None:
+        """Forget the failures of `key`."""
+        self._failures.pop(key, None)
