@@ -98,24 +98,27 @@ class LogFold:
         self._end: RunOutcome | None = None
         self._terminal: Terminal | None = None
         self._started: RunStarted | None = None
+        self._started_seq = 0
         self._last_at_ms = 0
 
     def add(self, entry: LogEntry) -> None:
         """Add the next entry; one seen before adds nothing. Raises LogGone for a hole."""
         if entry.seq > self._next_seq:
             raise LogGone(f"events {self._next_seq} to {entry.seq - 1} are gone")
-        for event in entry.events[self._next_seq - entry.seq :]:
-            self._add_event(event)
+        fresh = entry.events[self._next_seq - entry.seq :]
+        for place, event in enumerate(fresh, self._next_seq):
+            self._add_event(place, event)
         self._next_seq = max(self._next_seq, entry.next_seq)
         self._tokens.extend(entry.tokens[max(0, len(self._tokens) - entry.offset) :])
         self._end = self._end or entry.end
         self._last_at_ms = max(self._last_at_ms, entry.at_ms)
 
-    def _add_event(self, event: RunEvent) -> None:
+    def _add_event(self, place: int, event: RunEvent) -> None:
         if isinstance(event, MessageDelta):
             self._text.append(event.delta)
         elif isinstance(event, RunStarted):
-            self._started = self._started or event
+            if self._started is None:
+                self._started, self._started_seq = event, place
         elif isinstance(event, _TERMINAL):
             self._terminal = event
 
@@ -128,5 +131,6 @@ class LogFold:
             end=self._end,
             terminal=self._terminal,
             started=self._started,
+            started_seq=self._started_seq,
             last_at_ms=self._last_at_ms,
         )
