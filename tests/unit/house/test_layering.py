@@ -57,11 +57,11 @@ def graph() -> grimp.ImportGraph:
 
 
 def pure_modules(graph: grimp.ImportGraph) -> list[str]:
-    """The modules that decide: `machine`, `state` and `*_machine` of any actor or the runtime."""
+    """The modules that decide: `machine`, `state`, `*_machine` and `*_state`, wherever they are."""
     return sorted(
         module
         for module in graph.modules
-        if module.startswith("actors.")
+        if module.startswith(("actors.", "ops."))
         and (name := module.rpartition(".")[2])
         and (name in ("machine", "state") or name.endswith(("_machine", "_state")))
     )

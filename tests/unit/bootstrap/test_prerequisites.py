@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.bootstrap.machine import (
+from ops.bootstrap.prerequisites import (
     address_of,
     client_environment,
     node_program,
