@@ -18,8 +18,11 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Slow enough to act in the middle of an answer, which takes some 4 s: 200 tokens.
-ENGINE = ["--engine", "sim", "--engine-arg", "step_ms=20", "--max-output-tokens", "200"]
+# Slow enough to act in the middle of an answer, which takes some 6 s, and never shorter.
+ENGINE = [
+    *("--engine", "sim", "--engine-arg", "step_ms=20", "--engine-arg", "eos_every=0"),
+    *("--max-output-tokens", "300"),
+]
 
 
 @pytest.fixture(scope="session")
