@@ -138,9 +138,7 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
             if entry.tokens and at_s > prompt.cancel_confirmed_at_s
         ]
         require(not late, "stop means stop", f"{run_id}: tokens after a confirmed cancel")
-        require(
-            prompt.cancel_state == record.state, "stop means stop", f"{run_id}: {record.state}"
-        )
+        require(prompt.cancel_state == record.state, "stop means stop", f"{run_id}: {record.state}")
     return record.state
 
 

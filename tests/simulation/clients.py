@@ -1,6 +1,7 @@
 """Simulated people: they prompt, watch from several windows, leave, and press stop."""
 
 import asyncio
+import contextlib
 import random
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from contracts.session import (
     SubmitReply,
 )
 from contracts.subjects import session_commands
+from tests.simulation.faults import FaultyBus
 from tests.simulation.world import World
 
 TERMINALS = ("RunCompleted", "RunCancelled", "RunFailed")
@@ -79,9 +81,7 @@ class Person:
         bus = self._world.faulty(inner)
         now = self._world.clock.now_ms()
         await self._world.history.create_chat(
-            Chat(
-                chat_id=self.chat_id, user_id=self.user_id, created_at_ms=now, active_at_ms=now
-            )
+            Chat(chat_id=self.chat_id, user_id=self.user_id, created_at_ms=now, active_at_ms=now)
         )
         log = BusTokenLog(bus, self._world.clock)
         async with asyncio.TaskGroup() as group:
@@ -123,7 +123,7 @@ class Person:
         )
         return Prompt(command)
 
-    async def _send(self, bus: object, prompt: Prompt) -> None:
+    async def _send(self, bus: FaultyBus, prompt: Prompt) -> None:
         """Send the command (sometimes twice) and wait as long as an edge would."""
         answered = asyncio.Event()
 
@@ -132,14 +132,10 @@ class Person:
                 prompt.reply = decode(message.data, SubmitReply)
                 answered.set()
 
-        inbox = await bus.subscribe(prompt.command.reply_to, hear)  # type: ignore[attr-defined]
+        inbox = await bus.subscribe(prompt.command.reply_to, hear)
         for _ in range(2 if self._rng.random() < 0.2 else 1):
-            try:
-                await bus.append(  # type: ignore[attr-defined]
-                    session_commands(self.chat_id), encode(prompt.command)
-                )
-            except BusUnavailable:
-                pass
+            with contextlib.suppress(BusUnavailable):
+                await bus.append(session_commands(self.chat_id), encode(prompt.command))
         try:
             async with asyncio.timeout(10):
                 await answered.wait()
@@ -165,10 +161,10 @@ class Person:
             except BusUnavailable:
                 await asyncio.sleep(0.3)
 
-    async def _press_stop(self, bus: object, prompt: Prompt, after_s: float) -> None:
+    async def _press_stop(self, bus: FaultyBus, prompt: Prompt, after_s: float) -> None:
         await asyncio.sleep(after_s)
         loop = asyncio.get_running_loop()
-        inbox = bus.new_inbox()  # type: ignore[attr-defined]
+        inbox = bus.new_inbox()
 
         def hear(message: Inbound) -> None:
             reply = decode(message.data, CancelReply)
@@ -176,7 +172,7 @@ class Person:
                 prompt.cancel_confirmed_at_s = loop.time()
                 prompt.cancel_state = reply.state
 
-        await bus.subscribe(inbox, hear)  # type: ignore[attr-defined]
+        await bus.subscribe(inbox, hear)
         cancel = CancelRun(
             run_id=prompt.command.run_id,
             chat_id=self.chat_id,
@@ -186,7 +182,7 @@ class Person:
         prompt.cancelled_at_s = loop.time()
         for _ in range(5):
             try:
-                await bus.append(session_commands(self.chat_id), encode(cancel))  # type: ignore[attr-defined]
+                await bus.append(session_commands(self.chat_id), encode(cancel))
             except BusUnavailable:
                 await asyncio.sleep(0.2)
             else:

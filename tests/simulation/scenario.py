@@ -21,9 +21,7 @@ def run_seed(seed: int) -> Counter[str]:
     loop = VirtualTimeLoop()
     rng = random.Random(seed)
     clock = VirtualClock(loop, random.Random(seed + 1))
-    world = World(
-        rng, clock, eos_every=rng.choice((0, 40, 200)), step_ms=rng.choice((5, 20, 50))
-    )
+    world = World(rng, clock, eos_every=rng.choice((0, 40, 200)), step_ms=rng.choice((5, 20, 50)))
     return run_virtual(_play(world, rng), loop)
 
 

@@ -14,10 +14,10 @@ from actors.runtime.memory_bus import MemoryServer
 from actors.runtime.token_log import BusTokenLog
 from actors.scheduler import SchedulerActor, SchedulerConfig
 from actors.session import ModelContext, SessionConfig, SessionHost
+from contracts.codec import encode
 from contracts.errors import BusError, EngineDead
 from contracts.ports.clock import Clock
 from contracts.scheduling import WorkerGone
-from contracts.codec import encode
 from contracts.subjects import scheduler_workers
 from ops.history.memory import MemoryHistory
 from ops.streams import declare_streams
@@ -25,7 +25,7 @@ from tests.simulation.faults import FaultyBus, FaultyHistory, Weather, Witness
 
 MODEL = "sim-model"
 POOL = "default"
-VOCABULARY = tuple(b"abcdefghijklmnopqrstuvwxyz .,") + (0xC3, 0xA9)
+VOCABULARY = (*b"abcdefghijklmnopqrstuvwxyz .,", 0xC3, 0xA9)
 
 
 class Runnable(Protocol):
@@ -180,7 +180,7 @@ class World:
             actor_id=f"{name}_{life}",
         )
 
-    async def _gpu(self, name: str, bus: FaultyBus, life: int) -> Runnable:
+    async def _gpu(self, name: str, bus: FaultyBus, _: int) -> Runnable:
         engine = SimEngine(self.engine_config, self.clock)
         await engine.start(lambda _: None)
         self.engines[name] = engine
