@@ -55,6 +55,7 @@ class Settings:
     queue_limit: int
     allow_guests: bool
     token_keys: Path | None
+    drain_s: int
     nats_port: int
     nats_replicas: int
     metrics_port: int
@@ -253,6 +254,15 @@ SETTINGS: tuple[Setting, ...] = (
         "token-keys in the home, made at the first start.",
         _roles("up", "edge"),
         metavar="FILE",
+    ),
+    Setting(
+        "drain_s",
+        values.integer(0, 3_600),
+        10,
+        "Seconds that a gpu actor told to end gives its running answers, before it hands them "
+        "back to the queue.",
+        _roles("up", "gpu"),
+        metavar="SECONDS",
     ),
     Setting(
         "nats_port",

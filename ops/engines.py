@@ -1,0 +1,99 @@
+"""The engine of a gpu actor, as the settings choose it."""
+
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from actors.gpu.sim_engine import SimConfig, SimEngine
+from actors.gpu.vllm_engine import VllmEngine
+from actors.runtime.tokenizer import HfTextCodec, printable_tokens
+from contracts.ports.clock import Clock
+from contracts.ports.engine import Engine, EngineInfo, EngineLoad, EngineOutput
+from contracts.runs import Sampling
+from ops.model_files import ModelFiles
+from ops.notify import Notifier
+from ops.settings import BadSetting, Settings
+
+_SIM_VOCABULARY = 512
+
+
+class TellingEngine:
+    """An engine that tells the supervisor how its start goes, and that it is ready."""
+
+    def __init__(self, engine: Engine, notifier: Notifier) -> None:
+        self._engine = engine
+        self._notifier = notifier
+
+    @property
+    def info(self) -> EngineInfo:
+        """What it is."""
+        return self._engine.info
+
+    async def start(self, progress: Callable[[str], None]) -> None:
+        """Start it; `progress` and the supervisor hear of each step."""
+
+        def both(sentence: str) -> None:
+            progress(sentence)
+            self._notifier.progress(sentence)
+
+        await self._engine.start(both)
+        info = self._engine.info
+        self._notifier.ready(f"{info.kind}, {info.model}, {info.slots} at once")
+
+    def generate(
+        self, request_id: str, prompt: tuple[int, ...], sampling: Sampling
+    ) -> AsyncIterator[EngineOutput]:
+        """Hand the request on."""
+        return self._engine.generate(request_id, prompt, sampling)
+
+    async def abort(self, request_id: str) -> None:
+        """Hand the request on."""
+        await self._engine.abort(request_id)
+
+    def load(self) -> EngineLoad:
+        """Return the load as last known."""
+        return self._engine.load()
+
+    async def died(self) -> str:
+        """Wait for its death."""
+        return await self._engine.died()
+
+    async def close(self) -> None:
+        """End it."""
+        await self._engine.close()
+
+
+def make_engine(settings: Settings, files: ModelFiles, codec: HfTextCodec, clock: Clock) -> Engine:
+    """Return the engine, not started.
+
+    Raises:
+        BadSetting: an engine argument that the simulated engine does not have.
+    """
+    arguments = dict(settings.engine_args)
+    window = settings.context_tokens
+    if settings.engine == "vllm":
+        if window:
+            arguments.setdefault("max_model_len", window)
+        return VllmEngine(files.path, arguments)
+    base = {
+        "vocabulary": printable_tokens(codec, _SIM_VOCABULARY),
+        "model": files.model_id,
+        "eos_token": min(codec.eos_tokens, default=-1),
+        "eos_every": 200,
+        "context_length": window or files.context_length,
+    }
+    return SimEngine(_sim_config(base | arguments), clock)
+
+
+def _sim_config(arguments: dict[str, object]) -> SimConfig:
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(SimConfig)}
+    unknown = [name for name in arguments if name not in names]
+    if unknown:
+        raise BadSetting(
+            f"engine_arg {unknown[0]} is none of the simulated engine's, which are "
+            f"{', '.join(names)}."
+        )
+    try:
+        return msgspec.convert({names[name]: arguments[name] for name in arguments}, SimConfig)
+    except msgspec.ValidationError as error:
+        raise BadSetting(f"An engine_arg does not fit the simulated engine: {error}.") from error
