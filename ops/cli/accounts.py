@@ -122,12 +122,12 @@ def list_users(settings: Settings, as_json: bool) -> None:
 @key.command("create")
 @with_settings("look")
 @with_json
-@click.argument("email", required=False)
-@click.option("--name", default="", help="A name by which its owner knows the key.")
+@click.argument("name", default="")
+@click.option("--user", "email", metavar="EMAIL", help="The account that it belongs to.")
 def create_key(settings: Settings, as_json: bool, email: str | None, name: str) -> None:
-    """Create an API key for the account EMAIL, and show it once.
+    """Create an API key, known to its owner as NAME, and show it once.
 
-    Without EMAIL it belongs to an account for operators (tier paid, no log-in), which is
+    Without --user it belongs to an account for operators (tier paid, no log-in), which is
     made where it is missing.
     """
     address = _address(email) if email else OPERATOR_EMAIL
