@@ -1,0 +1,47 @@
+"""The engines that the suite runs on: simulated, and vLLM, started once for the session."""
+
+import warnings
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from actors.gpu.sim_engine import SimConfig, SimEngine
+from actors.gpu.vllm_engine import VllmEngine
+from actors.runtime.clock import SystemClock
+from contracts.ports.engine import Engine
+from tests.support.random_model import CONTEXT, SPECIAL, VOCABULARY, random_llama
+
+ENGINE_ARGS = {"max_num_seqs": 32}
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def vllm() -> AsyncIterator[VllmEngine]:
+    engine = VllmEngine(random_llama(), ENGINE_ARGS)
+    with warnings.catch_warnings():
+        # torch and vLLM warn of their own affairs while they are imported.
+        warnings.simplefilter("ignore")
+        await engine.start(lambda _: None)
+    yield engine
+    await engine.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sim() -> AsyncIterator[SimEngine]:
+    config = SimConfig(
+        vocabulary=tuple(range(len(SPECIAL), VOCABULARY)),
+        eos_token=0,
+        context_length=CONTEXT,
+        slots=32,
+        step_ms=1,
+    )
+    engine = SimEngine(config, SystemClock())
+    await engine.start(lambda _: None)
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture(params=["sim", pytest.param("vllm", marks=[pytest.mark.vllm])])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    chosen: Engine = request.getfixturevalue(request.param)
+    return chosen
