@@ -76,6 +76,8 @@ def perform(*, test: bool) -> None:
         prerequisites.require_disk(ROOT, flavour)
     with alone(ROOT):
         steps = [*toolchain_steps(flavour), *package_steps(flavour, test=test)]
+        if flavour == "cpu" and prerequisites.lacks_engine_library():
+            steps.append(system_packages_step(prerequisites.ENGINE_LIBRARY_PACKAGE))
         if not test:
             steps += page_steps()
         Plan(ROOT, steps).perform()
@@ -184,6 +186,25 @@ def requirements_step(name: str, lock: str, needs: tuple[str, ...]) -> Step:
         (PYTHON,),
         needs,
         announce=f"{count_pins(lock)} pinned ({lock}.txt)",
+    )
+
+
+def system_packages_step(*packages: str) -> Step:
+    """A step, for root on Debian and its kin, that installs packages of the system."""
+
+    def action(command: Command) -> str:
+        env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        command(["apt-get", "update", "-qq"], cwd=ROOT, env=env)
+        command(
+            ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages],
+            cwd=ROOT,
+            env=env,
+        )
+        return ""
+
+    words = " ".join(packages)
+    return Step(
+        packages[0], action, digest_of(words), (), announce=f"apt-get install {words}", due=True
     )
 
 

@@ -1,5 +1,6 @@
 """What the machine must have, each lack named in one sentence with what to do."""
 
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -19,6 +20,10 @@ package client unpacks beside it when its cache lies on the same disk, the page 
 
 DEFAULT_PORT = 8000
 NODE_MIN = (20, 19)
+
+ENGINE_LIBRARY = "libnuma.so.1"
+ENGINE_LIBRARY_PACKAGE = "libnuma1"
+"""What the CPU engine's compiled part links to and no Python package brings."""
 
 
 def engine_flavour() -> str:
@@ -47,6 +52,23 @@ def require_system() -> None:
         )
     if shutil.which("git") is None:
         raise BootstrapError("git is missing: install it (Debian, Ubuntu: apt-get install git).")
+
+
+def lacks_engine_library() -> bool:
+    """Whether the CPU engine's library is missing. True only where this user can install it.
+
+    Raises BootstrapError where it is missing and someone else must install it.
+    """
+    try:
+        ctypes.CDLL(ENGINE_LIBRARY)
+    except OSError:
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            return True
+        raise BootstrapError(
+            f"the engine needs {ENGINE_LIBRARY}: install it "
+            f"(Debian, Ubuntu: sudo apt-get install {ENGINE_LIBRARY_PACKAGE})."
+        ) from None
+    return False
 
 
 def require_disk(root: Path, flavour: str) -> None:

@@ -139,6 +139,7 @@ class Step:
 
     `action` gets a `Command` and returns a note for the progress line, or ''. It may run again
     over what a stopped attempt left. `digest` covers all that would make the result another.
+    A step that is `due` is known to be undone, whatever its stamp says.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Step:
     outputs: tuple[Path, ...]
     needs: tuple[str, ...] = ()
     announce: str = ""
+    due: bool = False
 
 
 @dataclass
@@ -216,7 +218,8 @@ class Plan:
         stamp_file = self._stamps / step.name.replace(" ", "-")
         stamp = self._stamp_of(step)
         done = (
-            stamp_file.is_file()
+            not step.due
+            and stamp_file.is_file()
             and stamp_file.read_text() == stamp
             and all(output.exists() for output in step.outputs)
             and not self._performed.intersection(step.needs)

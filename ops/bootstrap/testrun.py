@@ -16,7 +16,7 @@ from pathlib import Path
 from ops.bootstrap import install
 from ops.bootstrap.processes import adopt_orphans, end_descendants
 from ops.bootstrap.results import Outcome, read_junit, table
-from ops.bootstrap.steps import BootstrapError, Command
+from ops.bootstrap.steps import BootstrapError, Plan
 
 ROOT = install.ROOT
 BIN = install.VENV / "bin"
@@ -196,19 +196,10 @@ def provide_browser() -> str:
     """Installs Debian's Chromium where there is none and this is root; returns a remark or ''."""
     if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         return ""
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
+    if not shutil.which("apt-get") or os.geteuid() != 0:
         return "no Chromium here, and only root can install one (apt-get install chromium)"
-    print("installing Chromium (apt-get)", flush=True)
-    command = Command(ROOT / ".cache" / "logs" / "chromium.log")
-    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     try:
-        command([apt, "update", "-qq"], cwd=ROOT, env=env)
-        command(
-            [apt, "install", "-qq", "-y", "--no-install-recommends", *BROWSER_PACKAGES],
-            cwd=ROOT,
-            env=env,
-        )
+        Plan(ROOT, [install.system_packages_step(*BROWSER_PACKAGES)]).perform()
     except BootstrapError as error:
-        return f"Chromium could not be installed: {str(error).splitlines()[0]}"
+        return f"not installed: {str(error).splitlines()[0]}"
     return ""
