@@ -16,13 +16,15 @@ closing one."""
 
 class Claim(Wire):
     """A writer's claim. `attempt` grows with each dispatch; a lower one never follows a
-    higher. `first` is the stream sequence of the run's first claim; 0 in that claim itself, and
+    higher. `claim_id` tells one's own claim, whose acknowledgement was lost, from another by
+    the same writer. `first` is the stream sequence of the run's first claim; 0 in that claim itself, and
     where the claimer did not read it."""
 
     writer: str
     attempt: int
     first: int = 0
     at_ms: int = 0
+    claim_id: str = ""
 
 
 class LogEntry(Wire):

@@ -53,6 +53,7 @@ class LogChain:
         fresh = entry.next_seq - self.next_seq
         if fresh < 0 or (fresh == 0 and (entry.end is None or self.ended)):
             self.position = max(self.position, stream_seq)
+            self.finished = bool(entry.events) and isinstance(entry.events[-1], _TERMINAL)
             return True
         if stream_seq <= self.position or entry.epoch < self.epoch:
             raise LogGone("the log was lost and begun again")

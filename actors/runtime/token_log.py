@@ -146,16 +146,20 @@ class BusTokenLog:
         Raises Fenced (a higher attempt holds it, or `expect_epoch` was wrong), BusUnavailable.
         """
         give_up_ms = self._clock.monotonic_ms() + PATIENCE_MS
-        ours: Claim | None = None
+        claim_id = self._clock.entropy(8).hex()
+        tried = False
         while True:
             try:
                 epoch, first = expect_epoch or 0, 0
-                if ours is not None or expect_epoch is None:
+                if tried or expect_epoch is None:
                     found = await self.read_claim(run_id)
-                    if found is not None and _same(found[1], ours):
+                    if found is not None and found[1].claim_id == claim_id:
                         return self._writer(run_id, found[0], attempt)
                     epoch, first = _place_after(found, attempt, expect_epoch)
-                ours = Claim(writer=writer, attempt=attempt, first=first, at_ms=now_ms)
+                ours = Claim(
+                    writer=writer, attempt=attempt, first=first, at_ms=now_ms, claim_id=claim_id
+                )
+                tried = True
                 epoch = await self._bus.append(
                     token_claims(run_id),
                     encode(ours),
@@ -205,14 +209,6 @@ class BusTokenLog:
     def follow(self, run_id: str, *, after: int | None) -> BusLogReader:
         """Open a reader; see the port and `BusLogReader` for what `after` means."""
         return BusLogReader(self._bus, self._clock, self._sweeper, run_id, after)
-
-
-def _same(found: Claim, ours: Claim | None) -> bool:
-    return ours is not None and (found.writer, found.attempt, found.at_ms) == (
-        ours.writer,
-        ours.attempt,
-        ours.at_ms,
-    )
 
 
 def _place_after(

@@ -28,6 +28,7 @@ from contracts.session import (
     SubmitPrompt,
 )
 from contracts.subjects import (
+    SESSION_PARTITIONS,
     SESSION_STREAM,
     session_durable,
     session_partition,
@@ -86,7 +87,7 @@ class SessionHost:
             bus,
             clock,
             host_id,
-            config.partitions,
+            SESSION_PARTITIONS,
             on_gained=self._gained,
             on_lost=self._lost,
             ttl_s=config.lease_ttl_s,
@@ -100,7 +101,7 @@ class SessionHost:
             id=self._host_id,
             pid=pid,
             host=host,
-            state=f"{len(self._consumers)}/{self._config.partitions} partitions",
+            state=f"{len(self._consumers)}/{SESSION_PARTITIONS} partitions",
             running=busy,
             waiting=sum(len(s.inbox) for s in self._sessions.values()),
         )

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from contracts.ports.text import TextCodec
-from contracts.subjects import SESSION_PARTITIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,6 @@ class SessionConfig:
 
     models: Mapping[str, ModelContext] = field(default_factory=dict)
     default_model: str = ""
-    partitions: int = SESSION_PARTITIONS
     lease_ttl_s: float = 3.0
     messages_loaded: int = 200
     runs_loaded: int = 50

@@ -23,30 +23,33 @@ def require(truth: bool, invariant: str, story: str) -> None:
 
 
 class Records:
-    """What the witness saw, by run."""
+    """What the server holds of every run: entries with the wall clock of their storing, and
+    the specs as they were queued (seen by the witness, since settled runs are deleted)."""
 
     def __init__(self, world: World) -> None:
-        self.entries: dict[str, list[tuple[float, LogEntry]]] = defaultdict(list)
+        self.entries: dict[str, list[tuple[int, LogEntry]]] = defaultdict(list)
         self.specs: dict[str, RunSpec] = {}
-        claims: dict[str, int] = defaultdict(int)
-        for at_s, subject, data in world.witness.stored:
-            parts = subject.split(".")
-            if parts[0] == "tok" and parts[3] == "d":
-                self.entries[parts[2]].append((at_s, decode(data, LogEntry)))
-            elif parts[0] == "tok" and parts[3] == "claim":
-                claim = decode(data, Claim)
-                require(
-                    claim.attempt >= claims[parts[2]],
-                    "one story",
-                    f"{parts[2]}: attempt {claim.attempt} followed a higher one",
-                )
-                claims[parts[2]] = claim.attempt
-            elif parts[0] == "run":
+        attempts: dict[str, int] = defaultdict(int)
+        for name, stream in world.server.streams.items():
+            if not name.startswith("TOK_"):
+                continue
+            for seq, stored in sorted(stream.messages.items()):
+                _, _, run_id, kind = stored.subject.split(".")
+                if kind == "d":
+                    entry = decode(stored.data, LogEntry)
+                    self.entries[run_id].append((stream.stored_at_ms[seq], entry))
+                elif kind == "claim":
+                    claim = decode(stored.data, Claim)
+                    story = f"{run_id}: attempt {claim.attempt} followed a higher one"
+                    require(claim.attempt >= attempts[run_id], "one story", story)
+                    attempts[run_id] = claim.attempt
+        for subject, data in world.witness.stored:
+            if subject.startswith("run.q."):
                 spec = decode(data, RunSpec)
                 self.specs[spec.run_id] = spec
 
 
-def check_log(run_id: str, entries: list[tuple[float, LogEntry]]) -> str:
+def check_log(run_id: str, entries: list[tuple[int, LogEntry]]) -> str:
     """One story, one ending, in the log itself. Returns its text."""
     expected_seq, offset, text, terminals, ended = 1, 0, "", 0, False
     for _, entry in entries:
@@ -131,11 +134,11 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
             require(text == reference, "continue, don't restart", f"{run_id} differs")
         else:
             require(reference.startswith(text), "continue, don't restart", f"{run_id} differs")
-    if prompt.cancel_confirmed_at_s is not None:
+    if prompt.cancel_confirmed_ms is not None:
         late = [
-            at_s
-            for at_s, entry in records.entries[run_id]
-            if entry.tokens and at_s > prompt.cancel_confirmed_at_s
+            at_ms
+            for at_ms, entry in records.entries[run_id]
+            if entry.tokens and at_ms > prompt.cancel_confirmed_ms
         ]
         require(not late, "stop means stop", f"{run_id}: tokens after a confirmed cancel")
         require(prompt.cancel_state == record.state, "stop means stop", f"{run_id}: {record.state}")

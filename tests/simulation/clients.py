@@ -58,8 +58,7 @@ class Prompt:
 
     command: SubmitPrompt
     reply: PromptAccepted | PromptRejected | None = None
-    cancelled_at_s: float | None = None
-    cancel_confirmed_at_s: float | None = None
+    cancel_confirmed_ms: int | None = None
     cancel_state: str = ""
     viewers: list[Seen] = field(default_factory=list)
 
@@ -158,18 +157,19 @@ class Person:
                         seen.events += [(e.seq, e.event) for e in batch.events]
                         if seen.ended or len(seen.events) >= leave_after:
                             break
+                    else:
+                        return
             except BusUnavailable:
                 await asyncio.sleep(0.3)
 
     async def _press_stop(self, bus: FaultyBus, prompt: Prompt, after_s: float) -> None:
         await asyncio.sleep(after_s)
-        loop = asyncio.get_running_loop()
         inbox = bus.new_inbox()
 
         def hear(message: Inbound) -> None:
             reply = decode(message.data, CancelReply)
-            if reply.status == "ended" and prompt.cancel_confirmed_at_s is None:
-                prompt.cancel_confirmed_at_s = loop.time()
+            if reply.status == "ended" and prompt.cancel_confirmed_ms is None:
+                prompt.cancel_confirmed_ms = self._world.clock.now_ms()
                 prompt.cancel_state = reply.state
 
         await bus.subscribe(inbox, hear)
@@ -179,7 +179,6 @@ class Person:
             user_id=self.user_id,
             reply_to=inbox,
         )
-        prompt.cancelled_at_s = loop.time()
         for _ in range(5):
             try:
                 await bus.append(session_commands(self.chat_id), encode(cancel))

@@ -153,7 +153,7 @@ class World:
             output_reserve=64,
             max_output=200,
         )
-        config = SessionConfig(models={MODEL: model}, default_model=MODEL, partitions=4)
+        config = SessionConfig(models={MODEL: model}, default_model=MODEL)
         return SessionHost(
             config,
             bus=bus,
