@@ -62,7 +62,8 @@ class SchedulerMachine:
     Args:
         term: the lease's revision; later schedulers have greater ones. Attempt numbers are
             term << 32 plus a counter.
-        now_ms: the start of the listening time, in which nothing is dispatched.
+        now_ms: the start of the listening time, in which nothing is dispatched and no place
+            in the queue is told: that would claim the log of a run that a worker is writing.
     """
 
     def __init__(self, config: SchedulerConfig, term: int, now_ms: int) -> None:
@@ -110,7 +111,7 @@ class SchedulerMachine:
             case Tick():
                 effects = self._tick(now_ms)
         effects += self._dispatch(now_ms)
-        if isinstance(message, RunSubmitted):
+        if isinstance(message, RunSubmitted) and not self._listening(now_ms):
             effects += self._first_notice(message.spec.run_id)
         return effects
 
@@ -371,7 +372,7 @@ class SchedulerMachine:
         for run_id, expires_ms in list(self._early.items()):
             if expires_ms <= now_ms:
                 del self._early[run_id]
-        if now_ms - self._noticed_ms >= self._config.notice_ms:
+        if now_ms - self._noticed_ms >= self._config.notice_ms and not self._listening(now_ms):
             self._noticed_ms = now_ms
             effects += self._notices()
         return effects + self._announce(now_ms)

@@ -422,6 +422,15 @@ def test_takeover_listens_adopts_what_runs_and_dispatches_the_rest() -> None:
     assert of(Settle, new.settle("run_1", STOPPED)) == [Settle(1)]
 
 
+def test_takeover_claims_no_log_before_the_workers_have_said_what_they_write() -> None:
+    pool = Pool(term=9, listening=True)
+    assert not of(Notify, pool.submit("run_1", redelivered=True))
+    assert not of(Notify, pool.submit("run_2"))
+    assert not of(Notify, pool.tick(50))
+    told = [notify for _ in range(60) for notify in of(Notify, pool.tick(50))]
+    assert {notify.run_id for notify in told} == {"run_1", "run_2"}
+
+
 def test_takeover_drops_a_run_that_nobody_knows_any_more() -> None:
     pool = Pool()
     pool.started["run_old"] = ("gpu_a", 17)
