@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ops.bootstrap import install, prerequisites
 from ops.bootstrap.prerequisites import (
     address_of,
     client_environment,
+    engine_flavour,
+    lacks_engine_library,
     node_program,
     require_disk,
     require_port,
@@ -78,6 +81,40 @@ def test_node_of_a_version_is_taken_or_left(
     program(tmp_path, "npm", "")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin:/bin")
     assert node_program() == (tmp_path / "node" if fits else None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "flavour"),
+    [
+        ("echo 'GPU 0: NVIDIA H100 (UUID: GPU-1)'", "cuda"),
+        ("echo 'No devices found.'", "cpu"),
+        ("echo 'NVIDIA-SMI has failed' >&2; exit 9", "cpu"),
+    ],
+)
+def test_engine_follows_what_the_driver_lists(
+    answer: str, flavour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.defpath}")
+    program(tmp_path, "nvidia-smi", answer)
+    assert engine_flavour() == flavour
+
+
+def test_environment_of_another_engine_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "parley-engine"
+    mark.write_text("cpu")
+    monkeypatch.setattr(install, "FLAVOUR_MARK", mark)
+    assert not install.environment_fits("cuda")
+
+
+def test_engine_library_missing_is_named_to_who_cannot_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prerequisites, "ENGINE_LIBRARY", "libabsent.so.1")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(BootstrapError, match=r"libabsent.so.1: .*sudo apt-get install libnuma1"):
+        lacks_engine_library()
 
 
 def test_client_environment_hands_pips_mirror_to_uv() -> None:
