@@ -33,8 +33,8 @@ lint types layering web unit property simulation integration chaos e2e: ## one s
 simulate: install ## the simulation alone, from one seed (SEED=7)
 	@$(if $(SEED),PARLEY_SIM_SEED=$(SEED) )$(PYTEST) -q -rs tests/simulation
 
-bench: install ## the benchmarks
-	@$(PYTEST) -q -rs -s tests/bench
+bench: install ## Parley beside vLLM's own server, same model and client (ARGS="--help")
+	@.venv/bin/parley bench serve $(ARGS)
 
 lock: ## recompile the pinned packages (UPGRADE=1 takes newer ones)
 	@$(BOOTSTRAP) lock $(if $(UPGRADE),--upgrade)
