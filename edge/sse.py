@@ -12,8 +12,9 @@ from contracts.codec import encode
 from contracts.events import MessageDelta, NumberedEvent, RunFailed
 from edge.problems import problem_document
 
-RETRY = b"retry: 1000\n\n"
-"""Tells an EventSource how long to wait before it reconnects, in milliseconds."""
+RETRY = b"retry: 1000\n"
+"""Tells an EventSource how long to wait before it reconnects, in milliseconds. A line of the
+event that follows, whichever it is: some clients report a block without data as an event."""
 
 _json = msgspec.json.Encoder()
 
