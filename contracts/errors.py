@@ -150,6 +150,10 @@ class HistoryUnavailable(ParleyError):
     """The history store can't be reached or timed out; the effect of a write is unknown."""
 
 
+class HistoryRefused(HistoryUnavailable):
+    """The same, and it is certain that the write had no effect."""
+
+
 class HistoryConflict(ParleyError):
     """A compare-and-set in history failed; nothing was written."""
 

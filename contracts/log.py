@@ -17,8 +17,8 @@ closing one."""
 class Claim(Wire):
     """A writer's claim. `attempt` grows with each dispatch; a lower one never follows a
     higher. `claim_id` tells one's own claim, whose acknowledgement was lost, from another by
-    the same writer. `first` is the stream sequence of the run's first claim; 0 in that claim itself, and
-    where the claimer did not read it."""
+    the same writer. `first` is the stream sequence of the run's first claim; 0 in that claim
+    itself, and where the claimer did not read it."""
 
     writer: str
     attempt: int

@@ -36,6 +36,7 @@ from contracts.errors import (
     BusUnavailable,
     Fenced,
     HistoryConflict,
+    HistoryRefused,
     HistoryUnavailable,
     LogGone,
     StreamFull,
@@ -118,8 +119,8 @@ class EffectRunner:
                     return AnswerSaved(run_id, applied)
         except HistoryConflict:
             return PromptConflict(run_id)
-        except HistoryUnavailable:
-            return StepFailed(run_id)
+        except HistoryUnavailable as error:
+            return StepFailed(run_id, certain=isinstance(error, HistoryRefused))
 
     async def _bus_step(self, effect: EnqueueRun | CloseLog | WriteTerminal) -> SessionMessage:
         run_id = effect.spec.run_id if isinstance(effect, EnqueueRun) else effect.run_id

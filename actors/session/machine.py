@@ -133,8 +133,8 @@ class SessionMachine:
                 return self._saved(progress)
             case TerminalWritten() if progress.phase is Phase.ENDING:
                 return self._end(progress)
-            case StepFailed(fenced=fenced):
-                return self._failed(progress, fenced, now_ms)
+            case StepFailed():
+                return self._failed(progress, message, now_ms)
         return ()
 
     # --- submitting --------------------------------------------------------------------------
@@ -246,6 +246,7 @@ class SessionMachine:
             body_hash=submit.body_hash,
         )
         progress.phase = Phase.STORING
+        progress.prompt = prompt
         progress.answer = answer
         progress.record = run
         self._messages.append(prompt)
@@ -348,12 +349,9 @@ class SessionMachine:
 
     def _resolved(self, progress: Progress, record: RunRecord | None) -> Effects:
         if record is None:
-            del self._runs[progress.run_id]
-            self._messages.pop()
-            waiting = tuple(Reply(to, CancelReply(status="unknown")) for to in progress.waiting)
-            return (*waiting, *self._acks(progress))
+            return self._reject(progress, "unavailable", "History was away; try again.")
         self.stale = True
-        problem = Problem(code="unavailable", detail="The prompt was refused: history was away.")
+        problem = Problem(code="unavailable", detail="History was away for too long.")
         outcome = RunOutcome(finish_reason="error", error=problem)
         return self._end_unqueued(progress, outcome)
 
@@ -430,15 +428,17 @@ class SessionMachine:
 
     # --- failing and waiting -----------------------------------------------------------------
 
-    def _failed(self, progress: Progress, fenced: bool, now_ms: int) -> Effects:
+    def _failed(self, progress: Progress, failure: StepFailed, now_ms: int) -> Effects:
         if progress.phase is Phase.KEYING:
             return self._reject(progress, "unavailable", "History is away; try again soon.")
         if progress.phase is Phase.STORING:
-            progress.phase = Phase.RESOLVING
-            progress.retry_at_ms = now_ms + self._config.retry_ms
             assert progress.submit is not None
-            return (self._rejection(progress.submit, "unavailable", "History is away."),)
-        if fenced:
+            if failure.certain and not progress.doubtful:
+                return self._reject(progress, "unavailable", "History is away; try again soon.")
+            progress.doubtful = True
+            if now_ms > progress.submit.expires_at_ms:
+                progress.phase = Phase.RESOLVING
+        if failure.fenced:
             return self._close(progress)
         if progress.phase is not Phase.RUNNING:
             progress.retry_at_ms = now_ms + self._config.retry_ms
@@ -461,6 +461,9 @@ class SessionMachine:
         match progress.phase:
             case Phase.RESOLVING | Phase.LOOKING:
                 return (LookUpRun(progress.run_id),)
+            case Phase.STORING:
+                assert progress.prompt and progress.answer and progress.record
+                return (AcceptPrompt(progress.prompt, progress.answer, progress.record),)
             case Phase.QUEUEING:
                 return self._enqueue(progress)
             case Phase.RUNNING:
@@ -550,8 +553,8 @@ class SessionMachine:
     def _reject(self, progress: Progress, code: ErrorCode, detail: str) -> Effects:
         assert progress.submit is not None
         del self._runs[progress.run_id]
-        if progress.phase is Phase.STORING:
-            self._messages.pop()
+        if progress.prompt is not None:
+            self._messages.remove(progress.prompt)
         waiting = tuple(Reply(to, CancelReply(status="unknown")) for to in progress.waiting)
         return (self._rejection(progress.submit, code, detail), *waiting, *self._acks(progress))
 

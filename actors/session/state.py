@@ -99,10 +99,11 @@ class TerminalWritten:
 @dataclass(frozen=True, slots=True)
 class StepFailed:
     """The effect in flight for this run failed or its fate is unknown; it may be repeated.
-    `fenced`: another closer claimed the log."""
+    `fenced`: another closer claimed the log. `certain`: it had no effect."""
 
     run_id: str
     fenced: bool = False
+    certain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,18 +247,20 @@ class Phase(Enum):
 class Progress:
     """One run's way through the session. `retry_at_ms` None: an effect is in flight, or
     nothing is due. `submits`, `cancels` and `finishes` are deliveries to acknowledge when
-    their time comes; `waiting` are reply subjects of cancels."""
+    their time comes; `waiting` are reply subjects of cancels. `doubtful`: the prompt may have been
+    stored although history reported a failure."""
 
     run_id: str
     phase: Phase
     submit: SubmitPrompt | None = None
+    prompt: Message | None = None
     record: RunRecord | None = None
     answer: Message | None = None
     spec: RunSpec | None = None
     finished: RunFinished | None = None
     outcome: RunOutcome | None = None
     closed: RunClosed | None = None
-    refused: bool = False
+    doubtful: bool = False
     cancel_wanted: bool = False
     retry_at_ms: int | None = None
     submits: list[DeliveryId] = field(default_factory=list)

@@ -116,7 +116,8 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
         return "refused"
     require(record.state != "active", "one ending", f"{run_id} is still active")
     if isinstance(prompt.reply, PromptRejected):
-        require(record.state != "completed", "never half", f"{run_id} was refused, and ran")
+        story = f"{run_id} was refused ({prompt.reply.problem}), and ran"
+        require(record.state != "completed", "never half", story)
     message = await world.history.message(person.chat_id, prompt.command.prompt_id)
     require(
         message is not None and message.content == prompt.command.content,

@@ -134,7 +134,11 @@ class Person:
         inbox = await bus.subscribe(prompt.command.reply_to, hear)
         for _ in range(2 if self._rng.random() < 0.2 else 1):
             with contextlib.suppress(BusUnavailable):
-                await bus.append(session_commands(self.chat_id), encode(prompt.command))
+                await bus.append(
+                    session_commands(self.chat_id),
+                    encode(prompt.command),
+                    msg_id=prompt.command.run_id,
+                )
         try:
             async with asyncio.timeout(10):
                 await answered.wait()

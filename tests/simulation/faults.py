@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from actors.runtime.memory_bus import MemoryBus
-from contracts.errors import BusTimeout, BusUnavailable, HistoryUnavailable
+from contracts.errors import BusTimeout, BusUnavailable, HistoryRefused, HistoryUnavailable
 from contracts.ports.bus import (
     Consumer,
     Delivery,
@@ -260,7 +260,7 @@ class FaultyHistory:
             if self._bus.dead:
                 raise asyncio.CancelledError
             if self._rng.random() < self._weather.history_refuse:
-                raise HistoryUnavailable("simulated: refused")
+                raise HistoryRefused("simulated: refused")
             if self._weather.delay_s:
                 await asyncio.sleep(self._rng.random() * self._weather.delay_s)
                 if self._bus.dead:

@@ -101,6 +101,7 @@ class World:
         self.runs: dict[str, RunRecord] = {}
         self.done: list[Effect] = []
         self.fail: set[type] = set()
+        self.certain = False
         self.terminals: dict[str, object] = {}
         self.deliveries = 0
         self.now_ms = 1_000
@@ -125,7 +126,7 @@ class World:
             getattr(effect, "run", None) or getattr(effect, "spec", None), "run_id", ""
         )
         if type(effect) in self.fail:
-            return StepFailed(run_id)
+            return StepFailed(run_id, certain=self.certain)
         match effect:
             case AcceptPrompt(prompt, answer, run):
                 if self.chat.active_run_id not in (None, run_id):
@@ -302,22 +303,45 @@ def test_finish_failed_stores_what_was_streamed_as_failed() -> None:
     assert isinstance(world.terminals["run_1"], RunFailed)
 
 
-def test_history_away_refuses_at_once_and_resolves_the_doubt_later() -> None:
+def test_history_that_surely_refused_refuses_the_prompt_at_once() -> None:
     world = World()
     world.fail.add(AcceptPrompt)
+    world.certain = True
     reply = world.only(Reply, world.deliver(submit()))
     assert isinstance(reply.body, PromptRejected) and reply.body.problem.code == "unavailable"
-    world.now_ms += 1_000
-    effects = world.tell(Tick())
-    assert kinds(effects) == ["LookUpRun", "Acknowledge"]
     assert world.machine.idle
 
 
-def test_history_away_a_prompt_that_was_stored_after_all_ends_failed() -> None:
+def test_history_in_doubt_says_nothing_and_stores_again_until_it_knows() -> None:
+    world = World()
+    world.fail.add(AcceptPrompt)
+    assert kinds(world.deliver(submit())) == ["AcceptPrompt"]
+    world.now_ms += 1_000
+    assert kinds(world.tell(Tick())) == ["AcceptPrompt"]
+    world.fail.clear()
+    world.now_ms += 1_000
+    effects = world.tell(Tick())
+    assert kinds(effects) == ["AcceptPrompt", "Reply", "EnqueueRun", "Acknowledge"]
+
+
+def test_history_in_doubt_past_expiry_and_not_stored_is_rejected() -> None:
+    world = World()
+    world.fail.add(AcceptPrompt)
+    world.deliver(submit())
+    world.now_ms = 11_000
+    world.tell(Tick())
+    world.now_ms += 1_000
+    assert kinds(world.tell(Tick())) == ["LookUpRun", "Reply", "Acknowledge"]
+    assert world.machine.idle
+
+
+def test_history_in_doubt_past_expiry_but_stored_ends_failed() -> None:
     world = World()
     world.fail.add(AcceptPrompt)
     world.deliver(submit())
     stored = AcceptPrompt(*_stored(world))
+    world.now_ms = 11_000
+    world.tell(Tick())
     world.fail.clear()
     world.perform(stored)
     world.now_ms += 1_000
