@@ -238,7 +238,7 @@ class Answering:
     def _end(
         self, run: Run, reason: FinishReason, now_ms: int, error: Problem | None = None
     ) -> list[Effect]:
-        rest = run.answer.finish()
+        rest = run.answer.finish(cut=reason == "cancelled")
         if rest and error is None:
             run.unwritten.text.append(rest)
         run.outcome = RunOutcome(finish_reason=reason, usage=run.usage(), error=error)

@@ -61,12 +61,13 @@ class AnswerText:
                 return Step(accepted, "".join(parts), stopped=True)
         return Step(len(tokens), "".join(parts))
 
-    def finish(self) -> str:
-        """Return the text still held back, when the answer ends without having stopped."""
+    def finish(self, *, cut: bool = False) -> str:
+        """Return the text still held back, when the answer ends without having stopped.
+        `cut`: it was cut off by a cancel, so half a character is left out."""
         if self._stopped:
             return ""
         self._stopped = True
-        return self._release()
+        return self._held if cut else self._release()
 
     def _release(self) -> str:
         text = self._held + self._decoder.flush()

@@ -49,3 +49,9 @@ def test_finish_shows_half_a_character_as_a_replacement() -> None:
     answer = _answer()
     assert answer.push("é".encode()[:1]) == Step(1, "")
     assert answer.finish() == "\ufffd"
+
+
+def test_finish_cut_off_leaves_half_a_character_out() -> None:
+    answer = AnswerText(ByteCodec(), Sampling(max_tokens=8))
+    assert answer.push((0x61, 0xC3)).text == "a"
+    assert answer.finish(cut=True) == ""
