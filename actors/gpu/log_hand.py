@@ -61,6 +61,8 @@ class LogHand:
         self._feed = feed
         self._queue: asyncio.Queue[LogEffect] = asyncio.Queue(maxsize=4)
         self._writer: RunWriter | None = None
+        self._committed = metrics.COMMITTED.labels(config.worker)
+        self._entries = metrics.ENTRIES.labels(config.worker)
 
     def put(self, effect: LogEffect) -> None:
         """Perform this after what was put before."""
@@ -86,8 +88,8 @@ class LogHand:
         match effect:
             case Append(entry=entry):
                 seq = await self._offered(lambda: self._claimed().append(entry))
-                metrics.COMMITTED.labels(self._config.worker).inc(len(entry.tokens))
-                metrics.ENTRIES.labels(self._config.worker).inc()
+                self._committed.inc(len(entry.tokens))
+                self._entries.inc()
                 return Appended(run_id, attempt, seq)
             case WriteSnapshot(snapshot=snapshot):
                 await self._claimed().snapshot(snapshot)

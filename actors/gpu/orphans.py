@@ -1,8 +1,11 @@
 """No engine process outlives its gpu actor, not even after kill -9.
 
 vLLM runs its scheduler and its workers in processes of their own; when their owner is killed
-they go on decoding for good. `install` is a vLLM plugin: vLLM calls it in each of its
-processes, and there it asks the kernel to kill the process when its parent dies.
+they go on decoding for good, or wait minutes for an owner that will never answer. So each of
+them asks the kernel, as the first thing that it does, to be killed when its parent dies:
+`first_in_children` makes this module the one that a spawned child imports as its main module,
+before anything else, and hands the same on to the children of that child. `install` is also a
+plugin of vLLM (`vllm.general_plugins`), for a child that was forked.
 
 The kernel ties this to the parent's *thread*: whoever starts an engine must do so in a thread
 that lives as long as the engine.
@@ -10,31 +13,65 @@ that lives as long as the engine.
 
 import ctypes
 import multiprocessing
+import multiprocessing.spawn
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import psutil
+
+PARENT = "PARLEY_ENGINE_PARENT"
+"""The variable that tells a spawned child who its parent was."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def install() -> None:
     """Have this process killed when its parent dies, if it is a child made by
-    `multiprocessing`; the process that owns the engine is left alone. Linux only, elsewhere
-    the supervisor's process group has to do."""
+    `multiprocessing`; the process that owns the engine is left alone."""
     parent = multiprocessing.parent_process()
-    if parent is None or not sys.platform.startswith("linux"):
+    if parent is not None and parent.pid is not None:
+        follow(parent.pid)
+
+
+def follow(parent: int) -> None:
+    """Have this process killed when `parent` dies, or now if it is dead. Linux only;
+    elsewhere the supervisor's process group has to do."""
+    if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    if os.getppid() != parent.pid:
+    if os.getppid() != parent:
         # It died before the kernel was asked: nobody will ever tell us.
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def first_in_children() -> Iterator[None]:
+    """Have every child that `multiprocessing` spawns inside this block `follow` this process.
+
+    The owner's main module is not imported in them: vLLM's children do not need it.
+    """
+    original = multiprocessing.spawn.get_preparation_data
+
+    def prepared(name: str) -> dict[str, Any]:
+        data: dict[str, Any] = original(name)
+        data.pop("init_main_from_path", None)
+        data["init_main_from_name"] = "actors.gpu.orphans"
+        return data
+
+    os.environ[PARENT] = str(os.getpid())
+    multiprocessing.spawn.get_preparation_data = prepared
+    try:
+        yield
+    finally:
+        multiprocessing.spawn.get_preparation_data = original
+        os.environ.pop(PARENT, None)
 
 
 def engine_processes(pid: int) -> list[psutil.Process]:
@@ -64,3 +101,8 @@ def _is_tracker(process: psutil.Process) -> bool:
         return any("resource_tracker" in word for word in process.cmdline())
     except psutil.Error:
         return False
+
+
+if __name__ == "__mp_main__" and PARENT in os.environ:
+    follow(int(os.environ[PARENT]))
+    os.environ[PARENT] = str(os.getpid())

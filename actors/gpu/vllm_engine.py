@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from psutil import Process
 
-from actors.gpu.orphans import end_processes, engine_processes
+from actors.gpu.orphans import end_processes, engine_processes, first_in_children
 from contracts.errors import EngineDead, EngineRefused
 from contracts.ports.engine import EngineInfo, EngineLoad, EngineOutput
 from contracts.runs import Sampling
@@ -253,7 +253,8 @@ class VllmEngine:
             args |= {"enforce_eager": True, "block_size": 32}
             # More threads than free cores spin against each other: 3 times slower, measured.
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
-        return AsyncLLM.from_engine_args(AsyncEngineArgs(**(args | self._engine_args)))
+        with first_in_children():
+            return AsyncLLM.from_engine_args(AsyncEngineArgs(**(args | self._engine_args)))
 
     def _describe(self) -> EngineInfo:
         config = self._llm.vllm_config
