@@ -30,8 +30,8 @@ check: ## the quick part: lint, types, layering, unit, property
 lint types layering web unit property simulation integration chaos e2e: ## one stage: lint, types, layering, web, unit, property, simulation, integration, chaos, e2e
 	@$(BOOTSTRAP) test $@
 
-simulate: install ## the simulation alone, from one seed (SEED=7)
-	@$(if $(SEED),PARLEY_SIM_SEED=$(SEED) )$(PYTEST) -q -rs tests/simulation
+simulate: install ## the simulated world: one seed with its log (SEED=7), or many (SEED="0 999")
+	@.venv/bin/python -m tests.simulation $(or $(SEED),0 99)
 
 bench: install ## Parley beside vLLM's own server, same model and client (ARGS="--help")
 	@.venv/bin/parley bench serve $(ARGS)

@@ -7,6 +7,7 @@ from collections import deque
 import structlog
 
 from actors.runtime.lease import Lease
+from actors.runtime.racing import first_of
 from actors.scheduler import metrics
 from actors.scheduler.config import SchedulerConfig
 from actors.scheduler.effects import EffectRunner
@@ -20,7 +21,7 @@ from actors.scheduler.state import (
     Tick,
 )
 from contracts.codec import decode
-from contracts.errors import BadMessage
+from contracts.errors import BadMessage, BusUnavailable
 from contracts.ports.bus import Bus, Delivery, Inbound
 from contracts.ports.clock import Clock
 from contracts.ports.token_log import TokenLog
@@ -60,12 +61,13 @@ class SchedulerActor:
         self._clock = clock
         self._actor_id = actor_id
         self._lease = Lease(bus, clock, scheduler_lease(config.pool), actor_id, config.lease_ttl_s)
-        self._hands = EffectRunner(config.pool, actor_id, bus, log, clock)
+        self._token_log = log
+        self._hands = self._new_hands()
         self._inbox: deque[SchedulerMessage] = deque()
         self._filled = asyncio.Event()
         self._numbers = itertools.count(1)
         self._term = 0
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     def info(self, pid: int, host: str) -> ActorInfo:
         """Return this actor's row of `parley ps`."""
@@ -81,22 +83,38 @@ class SchedulerActor:
         )
 
     async def run(self) -> None:
-        """Stand by for the lease, then schedule until `stop` or until it is lost."""
+        """Stand by for the lease and schedule while it is held, until `stop`."""
+        while not self._stopping.is_set():
+            await first_of(self._stopping.wait(), self._serve_term())
+
+    async def stop(self) -> None:
+        """End now; the lease is given up, so a standby takes over at once."""
+        self._stopping.set()
+
+    async def _serve_term(self) -> None:
+        """Schedule from one gain of the lease to its loss."""
         term = await self._lease.acquire()
         _log.info("scheduling", pool=self._config.pool, term=term)
         self._term = term
+        self._inbox.clear()
+        self._hands = self._new_hands()
         metrics.ACTIVE.labels(self._config.pool).set(1)
         try:
-            await self._schedule(SchedulerMachine(self._config, term, self._clock.now_ms()))
+            machine = SchedulerMachine(self._config, term, self._clock.now_ms())
+            await first_of(self._lease.held_until_lost(), self._schedule(machine))
+            _log.warning("lease lost", pool=self._config.pool)
+        except BusUnavailable as error:
+            _log.warning("scheduling not begun", pool=self._config.pool, error=str(error))
+            await self._clock.sleep(_TICK_S)
         finally:
             self._term = 0
             metrics.ACTIVE.labels(self._config.pool).set(0)
             await self._lease.release()
 
-    async def stop(self) -> None:
-        """End after the present batch; the lease is given up, a standby takes over at once."""
-        self._stopping = True
-        self._filled.set()
+    def _new_hands(self) -> EffectRunner:
+        return EffectRunner(
+            self._config.pool, self._actor_id, self._bus, self._token_log, self._clock
+        )
 
     async def _schedule(self, machine: SchedulerMachine) -> None:
         pool = self._config.pool
@@ -117,20 +135,21 @@ class SchedulerActor:
                 await subscription.stop()
 
     async def _loop(self, machine: SchedulerMachine, group: asyncio.TaskGroup) -> None:
+        """Handle what comes, in batches, while the lease is held: a paused scheduler that
+        wakes up after its lease ran out does nothing more."""
         next_tick_ms = 0
-        while not self._stopping:
+        while True:
             if not self._inbox:
                 self._filled.clear()
                 await self._wait_for_work()
-            if not self._lease.held:
-                _log.warning("lease lost", pool=self._config.pool)
-                return
             mono_ms = self._clock.monotonic_ms()
             if mono_ms >= next_tick_ms:
                 next_tick_ms = mono_ms + int(_TICK_S * 1000)
                 self._inbox.append(Tick())
             now_ms = self._clock.now_ms()
             for _ in range(len(self._inbox)):
+                if not self._lease.held:
+                    return
                 for effect in machine.handle(self._inbox.popleft(), now_ms):
                     if not self._hands.perform_now(effect):
                         group.create_task(self._later(effect))

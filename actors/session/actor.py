@@ -120,8 +120,7 @@ class SessionHost:
 
     # --- partitions --------------------------------------------------------------------------
 
-    async def _gained(self, partition: int, epoch: int) -> None:
-        _log.info("partition gained", partition=partition, epoch=epoch)
+    async def _gained(self, partition: int, _epoch: int) -> None:
         self._consumers[partition] = await self._bus.consume(
             SESSION_STREAM,
             session_durable(partition),
@@ -131,7 +130,6 @@ class SessionHost:
         )
 
     async def _lost(self, partition: int) -> None:
-        _log.info("partition lost", partition=partition)
         consumer = self._consumers.pop(partition, None)
         if consumer is not None:
             await consumer.stop()

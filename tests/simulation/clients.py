@@ -153,16 +153,15 @@ class Person:
         seen = Seen(prompt.command.run_id, start)
         prompt.viewers.append(seen)
         leave_after = self._rng.randrange(1, 30) if self._rng.random() < 0.2 else 1 << 30
-        while not seen.ended and len(seen.events) < leave_after:
+        while True:
             cursor = seen.events[-1][0] if seen.events else start
             try:
                 async with log.follow(seen.run_id, after=cursor) as reader:
                     async for batch in reader.batches():
                         seen.events += [(e.seq, e.event) for e in batch.events]
-                        if seen.ended or len(seen.events) >= leave_after:
-                            break
-                    else:
-                        return
+                        if len(seen.events) >= leave_after:
+                            return
+                return
             except BusUnavailable:
                 await asyncio.sleep(0.3)
 

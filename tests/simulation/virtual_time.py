@@ -94,9 +94,9 @@ def run_virtual(make: "Coroutine[Any, Any, T]", loop: VirtualTimeLoop) -> T:
     try:
         return loop.run_until_complete(make)
     finally:
-        leftover = asyncio.all_tasks(loop)
-        for task in leftover:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*leftover, return_exceptions=True))
+        while leftover := asyncio.all_tasks(loop):
+            for task in leftover:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(leftover))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()

@@ -63,6 +63,7 @@ class Process:
             finally:
                 bus.dead = True
                 self.world.server.cut(inner)
+                await self.world.close_engine(self.name)
             self.lives += 1
             await asyncio.sleep(0.2)
 
@@ -137,6 +138,12 @@ class World:
             gone = WorkerGone(worker=name, reason="exit")
             inner.publish(scheduler_workers(POOL), encode(gone))
             await inner.close()
+
+    async def close_engine(self, name: str) -> None:
+        """End the engine of a gpu process that ended."""
+        engine = self.engines.pop(name, None)
+        if engine is not None:
+            await engine.close()
 
     @staticmethod
     def _named(
