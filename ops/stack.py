@@ -28,6 +28,7 @@ from ops.supervision.output import Screen
 from ops.supervision.processes import Command
 from ops.supervision.shell import Plan, Shell
 from ops.supervision.state import ChildSpec
+from ops.telemetry import configure_logging
 
 _log = structlog.get_logger()
 _NATS_RETRY_S = 0.05
@@ -68,6 +69,9 @@ class Stack:
             find_model(model, weights=self._settings.engine == "vllm")
         home = self._settings.home
         lock = leftovers.HomeLock(home)
+        (home / "logs").mkdir(exist_ok=True)
+        log = (home / "logs" / "up.log").open("a")
+        configure_logging(self._settings.log_level, role="up", actor_id="up", out=log)
         try:
             cleared = await asyncio.to_thread(leftovers.clear, home)
             if cleared:
@@ -94,6 +98,7 @@ class Stack:
             if self._bus is not None:
                 await self._bus.close()
             lock.release()
+            log.close()
 
     # what runs
 

@@ -14,6 +14,11 @@ from contracts.errors import ParleyError
 _NOISY = ("asyncio", "httpx", "httpcore", "uvicorn.access", "cassandra")
 
 
+def silence_logging() -> None:
+    """Keep the log records of a command that a person runs off the terminal."""
+    configure_logging("critical", role="cli", actor_id="cli")
+
+
 class MetricsPortTaken(ParleyError):
     """The port of /metrics can't be had."""
 

@@ -91,9 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def named_error(error: BaseException) -> ParleyError | None:
-    """Return the first error of ours in an exception or a group of them."""
+    """Return the first error of ours in an exception or a group of them: the one that caused
+    it, where that is ours too."""
     if isinstance(error, ParleyError):
-        return error
+        return (named_error(error.__cause__) if error.__cause__ else None) or error
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             found = named_error(inner)

@@ -25,6 +25,7 @@ from ops.cli.look import table
 from ops.cli.options import with_json, with_settings
 from ops.history import open_history
 from ops.settings import Settings, history_url
+from ops.telemetry import silence_logging
 
 T = TypeVar("T")
 OPERATOR_EMAIL = "operator@parley.invalid"
@@ -154,6 +155,8 @@ def create_key(settings: Settings, as_json: bool, email: str | None, name: str) 
 
 
 def _with_history(settings: Settings, work: Callable[[History], Awaitable[T]]) -> T:
+    silence_logging()
+
     async def run() -> T:
         async with opened_history(settings) as history:
             return await work(history)

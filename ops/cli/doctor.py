@@ -10,6 +10,7 @@ import uvloop
 from ops.cli.options import with_json, with_settings
 from ops.doctor import examine
 from ops.settings import Settings
+from ops.telemetry import silence_logging
 
 _MARKS = {"good": "ok     ", "warning": "warning", "bad": "FAILED "}
 
@@ -20,6 +21,7 @@ _MARKS = {"good": "ok     ", "warning": "warning", "bad": "FAILED "}
 def doctor(settings: Settings, as_json: bool) -> None:
     """Check NATS, history, model, ports and permissions, and say what to do. Takes the flags
     of `up`; exit status 1 if something would not work."""
+    silence_logging()
     findings = uvloop.run(examine(settings))
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(findings), indent=2))

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import click
 import uvloop
-from actors.runtime.token_log import BusTokenLog
 
 from actors.runtime.clock import SystemClock
+from actors.runtime.token_log import BusTokenLog
 from contracts.codec import encode
 from contracts.errors import LogGone, ParleyError
 from contracts.ids import is_id
@@ -18,6 +18,7 @@ from contracts.subjects import scheduler_requests, token_entries, token_partitio
 from ops.cli.options import with_json, with_settings
 from ops.live import describe_pools, describe_run, living_actors, operator_bus
 from ops.settings import Settings
+from ops.telemetry import silence_logging
 
 T = TypeVar("T")
 Row = Mapping[str, object]
@@ -135,6 +136,8 @@ async def _one_run(bus: Bus, run_id: str) -> Row:
 
 
 def _ask(settings: Settings, question: Callable[[Bus], Awaitable[T]]) -> T:
+    silence_logging()
+
     async def ask() -> T:
         async with operator_bus(settings) as bus:
             return await question(bus)

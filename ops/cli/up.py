@@ -8,7 +8,6 @@ import uvloop
 from ops.cli.options import with_settings
 from ops.settings import Settings
 from ops.stack import Stack
-from ops.telemetry import configure_logging
 
 
 @click.command()
@@ -17,5 +16,4 @@ def up(settings: Settings) -> None:
     """Run everything on this machine, embedded: NATS, history in SQLite, session, scheduler,
     gpu actors, edge with the web chat. Prints `ready` and the address once a prompt would be
     answered. Ctrl-C stops all in order."""
-    configure_logging("warning", role="up", actor_id="up")
     sys.exit(uvloop.run(Stack(settings).run()))

@@ -1,0 +1,70 @@
+"""An edge."""
+
+from functools import partial
+
+from litestar import Litestar
+
+from actors.runtime.token_log import BusTokenLog
+from actors.runtime.tokenizer import HfTextCodec
+from contracts.scheduling import ActorInfo
+from edge.app import create_app
+from edge.config import EdgeConfig, ModelPool
+from edge.server import EdgeServer
+from ops.compose.process import Part, joined_bus, models_of, opened_history, serve
+from ops.notify import Notifier
+from ops.settings import Settings
+from ops.token_keys import load_token_keys
+
+
+class ListedEdge(EdgeServer):
+    """An edge that `parley ps` lists. It has taken its port when it is made.
+
+    Raises:
+        CannotListen: the port is taken or may not be used.
+    """
+
+    def __init__(self, app: Litestar, config: EdgeConfig, actor_id: str) -> None:
+        super().__init__(app, config)
+        self._actor_id = actor_id
+        self.bind()
+
+    def info(self, pid: int, host: str) -> ActorInfo:
+        """Return its row."""
+        state = "serving" if self.serving else "starting"
+        return ActorInfo(role="edge", id=self._actor_id, pid=pid, host=host, state=state)
+
+
+async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
+    """Run an edge until SIGTERM or SIGINT."""
+    models = models_of(settings, weights=False)
+    config = EdgeConfig(
+        models=tuple(
+            ModelPool(
+                model=files.model_id,
+                pool=pool,
+                context_length=settings.context_tokens,
+                demonstration=files.shipped,
+            )
+            for pool, files in models.items()
+        ),
+        token_keys=load_token_keys(settings.token_keys or settings.home / "token-keys"),
+        host=settings.host,
+        port=settings.port,
+        allow_guests=settings.allow_guests,
+    )
+    codecs = {files.model_id: HfTextCodec.load(files.path) for files in models.values()}
+    async with (
+        joined_bus(settings, "edge", actor_id) as (bus, clock),
+        opened_history(settings) as history,
+    ):
+        app = create_app(
+            config,
+            bus=bus,
+            log=BusTokenLog(bus, clock),
+            history=history,
+            codecs=codecs,
+            clock=clock,
+        )
+        await serve(
+            [Part(actor_id, partial(ListedEdge, app, config, actor_id))], bus, clock, notifier
+        )

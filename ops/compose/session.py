@@ -1,0 +1,41 @@
+"""A host of session actors."""
+
+from actors.runtime.token_log import BusTokenLog
+from actors.runtime.tokenizer import HfTextCodec
+from actors.session import ModelContext, SessionConfig, SessionHost
+from ops.compose.process import Part, joined_bus, models_of, opened_history, serve
+from ops.notify import Notifier
+from ops.settings import Settings
+
+_OUTPUT_SHARE = 4
+"""A prompt leaves at least a quarter of the window to its answer."""
+
+
+async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
+    """Run a host of session actors until SIGTERM or SIGINT."""
+    models = models_of(settings, weights=False)
+    contexts = {}
+    for pool, files in models.items():
+        window = settings.context_tokens or files.context_length
+        contexts[files.model_id] = ModelContext(
+            model=files.model_id,
+            pool=pool,
+            codec=HfTextCodec.load(files.path),
+            context_length=window,
+            output_reserve=window // _OUTPUT_SHARE,
+            max_output=settings.max_output_tokens,
+            system_prompt=settings.system_prompt,
+        )
+    config = SessionConfig(models=contexts, default_model=next(iter(contexts)))
+    async with (
+        joined_bus(settings, "session", actor_id) as (bus, clock),
+        opened_history(settings) as history,
+    ):
+        log = BusTokenLog(bus, clock)
+
+        def make() -> SessionHost:
+            return SessionHost(
+                config, bus=bus, log=log, history=history, clock=clock, host_id=actor_id
+            )
+
+        await serve([Part(actor_id, make)], bus, clock, notifier)
