@@ -4,9 +4,10 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from actors.runtime.memory_streams import MemoryConsumer, MemoryLeases, MemoryStream
+from actors.runtime.racing import first_of
 from actors.runtime.subject_routes import matches, rewrite
 from contracts.errors import BusUnavailable
 from contracts.ports.bus import Fence, Inbound, LeaseEntry, Stored, StreamSpec
@@ -210,13 +211,8 @@ class MemoryBroker:
             for key, entry in self.leases.expire(self.clock.monotonic_ms()):
                 self.lease_written(key, entry)
             due_ms = self.leases.next_expiry_ms()
-            written = asyncio.ensure_future(self._lease_written.wait())
-            waits: list[asyncio.Future[Any]] = [written]
-            if due_ms is not None:
+            if due_ms is None:
+                await self._lease_written.wait()
+            else:
                 left_s = (due_ms - self.clock.monotonic_ms()) / 1000
-                waits.append(asyncio.ensure_future(self.clock.sleep(left_s)))
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+                await first_of(self._lease_written.wait(), self.clock.sleep(left_s))

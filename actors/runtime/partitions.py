@@ -1,0 +1,185 @@
+"""Ownership of the session partitions by the hosts that live: the shell around
+`partition_machine`.
+
+A host says that it lives by a lease of its own, watches all leases, and owns each partition
+by another. It gives a partition up in order: its actors stop first, then the lease goes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from actors.runtime.lease import LEASE_TTL_S, Lease, LeaseValue
+from actors.runtime.partition_machine import (
+    Acquire,
+    Gained,
+    HostSeen,
+    OwnerSeen,
+    PartitionMachine,
+    PartitionMessage,
+    Tick,
+    Yielded,
+)
+from contracts.codec import decode
+from contracts.errors import BadMessage, BusUnavailable
+from contracts.ports.bus import Bus, LeaseEntry
+from contracts.ports.clock import Clock
+from contracts.subjects import session_host, session_lease
+
+_TICK_S = 0.5
+_FIRST_TICK_S = 0.1
+"""By then the watch has told who lives and who owns what."""
+
+_INBOX_LIMIT = 65_536
+_HOST_PREFIX = session_host("")
+_LEASE_PREFIX = session_lease(0).removesuffix("0")
+
+_log = structlog.get_logger()
+
+
+class PartitionOwner:
+    """The part of this host in owning `count` partitions.
+
+    Args:
+        on_gained: called with partition and epoch when it is this host's; while it runs the
+            lease is renewed. If it raises BusUnavailable the partition is given up again.
+        on_lost: called with the partition when it is, or is about to be, another's.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        host_id: str,
+        count: int,
+        *,
+        on_gained: Callable[[int, int], Awaitable[None]],
+        on_lost: Callable[[int], Awaitable[None]],
+        ttl_s: float = LEASE_TTL_S,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._host_id = host_id
+        self._on_gained = on_gained
+        self._on_lost = on_lost
+        self._ttl_s = ttl_s
+        self._machine = PartitionMachine(host_id, count)
+        self._inbox: asyncio.Queue[PartitionMessage] = asyncio.Queue(_INBOX_LIMIT)
+        self._leaving = {partition: asyncio.Event() for partition in range(count)}
+        self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._owned: dict[int, None] = {}
+
+    @property
+    def owned(self) -> tuple[int, ...]:
+        """The partitions whose actors run here, ascending."""
+        return tuple(sorted(self._owned))
+
+    async def run(self) -> None:
+        """Own a fair share until `stop`; what a callback raises ends it."""
+        try:
+            watch = await self._bus.lease_watch(">", self._notice)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    alive = tasks.create_task(self._stay_alive())
+                    await self._follow(tasks)
+                    for leaving in self._leaving.values():
+                        leaving.set()
+                    alive.cancel()
+            finally:
+                await watch.stop()
+        finally:
+            self._stopped.set()
+
+    async def stop(self) -> None:
+        """Hand everything over; returns when the last lease is released."""
+        self._stopping.set()
+        self._inbox.put_nowait(Tick())
+        await self._stopped.wait()
+
+    def _notice(self, key: str, entry: LeaseEntry) -> None:
+        if key.startswith(_HOST_PREFIX):
+            host = key.removeprefix(_HOST_PREFIX)
+            self._inbox.put_nowait(HostSeen(host, entry.value is not None))
+        elif key.startswith(_LEASE_PREFIX):
+            partition = int(key.removeprefix(_LEASE_PREFIX))
+            self._inbox.put_nowait(OwnerSeen(partition, _owner(entry)))
+
+    async def _follow(self, tasks: asyncio.TaskGroup) -> None:
+        ticking = tasks.create_task(self._tick())
+        try:
+            while not self._stopping.is_set():
+                message = await self._inbox.get()
+                if self._stopping.is_set():
+                    return
+                for effect in self._machine.handle(message, self._clock.monotonic_ms()):
+                    if isinstance(effect, Acquire):
+                        tasks.create_task(self._own(effect.partition))
+                    else:
+                        self._leaving[effect.partition].set()
+        finally:
+            ticking.cancel()
+
+    async def _tick(self) -> None:
+        pause_s = _FIRST_TICK_S
+        while True:
+            await self._clock.sleep(pause_s)
+            pause_s = _TICK_S
+            self._inbox.put_nowait(Tick())
+
+    async def _stay_alive(self) -> None:
+        lease = Lease(
+            self._bus, self._clock, session_host(self._host_id), self._host_id, self._ttl_s
+        )
+        try:
+            while True:
+                await lease.acquire()
+                await lease.held_until_lost()
+        finally:
+            await lease.release()
+
+    async def _own(self, partition: int) -> None:
+        """Own one partition from its acquisition to its end."""
+        leaving = self._leaving[partition]
+        leaving.clear()
+        lease = Lease(self._bus, self._clock, session_lease(partition), self._host_id, self._ttl_s)
+        try:
+            epoch = await lease.try_acquire()
+            if epoch is not None and not self._stopping.is_set():
+                self._inbox.put_nowait(Gained(partition))
+                await self._serve(partition, epoch, lease, leaving)
+        finally:
+            await lease.release()
+            self._inbox.put_nowait(Yielded(partition))
+
+    async def _serve(
+        self, partition: int, epoch: int, lease: Lease, leaving: asyncio.Event
+    ) -> None:
+        holding = asyncio.ensure_future(lease.held_until_lost())
+        asked = asyncio.ensure_future(leaving.wait())
+        try:
+            self._owned[partition] = None
+            _log.info("partition gained", partition=partition, epoch=epoch)
+            try:
+                await self._on_gained(partition, epoch)
+                await asyncio.wait([holding, asked], return_when=asyncio.FIRST_COMPLETED)
+            except BusUnavailable as error:
+                _log.warning("partition not served", partition=partition, error=str(error))
+            finally:
+                self._owned.pop(partition, None)
+                await self._on_lost(partition)
+                _log.info("partition left", partition=partition, epoch=epoch)
+        finally:
+            for task in (holding, asked):
+                task.cancel()
+            await asyncio.gather(holding, asked, return_exceptions=True)
+
+
+def _owner(entry: LeaseEntry) -> str | None:
+    if entry.value is None:
+        return None
+    try:
+        return decode(entry.value, LeaseValue).owner
+    except BadMessage:
+        return None
