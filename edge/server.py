@@ -94,14 +94,13 @@ async def serve(app: Litestar, config: EdgeConfig) -> None:
         CannotListen: the port is taken or may not be used.
     """
     server = EdgeServer(app, config)
-    async with asyncio.TaskGroup() as group:
-        serving = group.create_task(server.run())
-        try:
-            await asyncio.shield(serving)
-        except asyncio.CancelledError:
-            await server.stop()
-            await serving
-            raise
+    serving = asyncio.ensure_future(server.run())
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        await server.stop()
+        await serving
+        raise
 
 
 def _listen(host: str, port: int) -> socket.socket:

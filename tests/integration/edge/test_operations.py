@@ -4,13 +4,16 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from msgspec.structs import replace
 
+from actors.runtime.token_log import BusTokenLog
 from edge.app import create_app
 from edge.config import EdgeConfig
-from edge.server import CannotListen, EdgeServer
+from edge.server import CannotListen, serve
 from tests.integration.edge.conftest import EdgeStack, WordCodec, serving
+from tests.support.nats import free_port
 
 
 @pytest.fixture
@@ -115,7 +118,35 @@ async def test_port_that_is_taken_is_named_in_one_sentence(stack: EdgeStack) -> 
         clock=stack.peers.clock,
     )
     with pytest.raises(CannotListen, match=f"Port {taken} on 127.0.0.1 is taken"):
-        await EdgeServer(app, config).run()
+        await serve(app, config)
+
+
+async def test_serving_ends_gracefully_when_cancelled(stack: EdgeStack) -> None:
+    config = _with(stack.config, port=free_port())
+    bus = await stack.server.connect("other")
+    app = create_app(
+        config,
+        bus=bus,
+        log=BusTokenLog(bus, stack.peers.clock),
+        history=stack.history,
+        codecs={"tiny": WordCodec()},
+        clock=stack.peers.clock,
+    )
+    serving = asyncio.create_task(serve(app, config))
+    address = f"http://127.0.0.1:{config.port}"
+
+    async def answers() -> bool:
+        try:
+            return (await stack.client.get(f"{address}/healthz")).status_code == 200
+        except httpx.ConnectError:
+            return False
+
+    while not await answers():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert not await answers()
 
 
 async def test_model_without_a_codec_is_a_configuration_error(stack: EdgeStack) -> None:
