@@ -23,6 +23,7 @@ from contracts.scheduling import (
 from contracts.subjects import POOL_STATUS_FILTER, actor_announcement, scheduler_requests
 from ops.nats_server import facts_of
 from ops.settings import Settings
+from ops.supervision.leftovers import read_facts
 
 ACTORS_FILTER = "actor.>"
 _ANNOUNCE_S = 1.3
@@ -80,13 +81,21 @@ async def pool_statuses(bus: Bus) -> Sequence[PoolStatus]:
     return sorted(newest.values(), key=lambda status: status.pool)
 
 
-async def describe_pools(bus: Bus, limit: int) -> Sequence[tuple[str, RunList]]:
-    """Return runs and workers of every pool.
+def known_pools(settings: Settings) -> Sequence[str]:
+    """Return the pools of the stack at the home; none where only its broadcasts know them."""
+    facts = read_facts(settings.home)
+    return () if settings.nats or facts is None else facts.pools
+
+
+async def describe_pools(
+    bus: Bus, limit: int, pools: Sequence[str] = ()
+) -> Sequence[tuple[str, RunList]]:
+    """Return runs and workers of `pools`, or of every pool that broadcasts within 0.7 s.
 
     Raises:
         NoStack: no scheduler answers.
     """
-    answers = await _ask_all(bus, DescribePool(limit=limit))
+    answers = await _ask_all(bus, DescribePool(limit=limit), pools)
     if not answers:
         raise NoStack(
             "No scheduler answers: parley ps shows what lives; one that just started needs a "
@@ -95,21 +104,23 @@ async def describe_pools(bus: Bus, limit: int) -> Sequence[tuple[str, RunList]]:
     return answers
 
 
-async def describe_run(bus: Bus, run_id: str) -> RunList | None:
+async def describe_run(bus: Bus, run_id: str, pools: Sequence[str] = ()) -> RunList | None:
     """Return the run as its scheduler sees it, None if none knows it."""
-    for _, answer in await _ask_all(bus, DescribeRun(run_id=run_id)):
+    for _, answer in await _ask_all(bus, DescribeRun(run_id=run_id), pools):
         if answer.runs:
             return answer
     return None
 
 
-async def _ask_all(bus: Bus, request: SchedulerRequest) -> list[tuple[str, RunList]]:
+async def _ask_all(
+    bus: Bus, request: SchedulerRequest, pools: Sequence[str]
+) -> list[tuple[str, RunList]]:
     answers: list[tuple[str, RunList]] = []
-    for status in await pool_statuses(bus):
-        subject = scheduler_requests(status.pool)
+    for pool in pools or [status.pool for status in await pool_statuses(bus)]:
+        subject = scheduler_requests(pool)
         try:
             data = await bus.request(subject, encode(request), timeout_s=_ANSWER_S)
-            answers.append((status.pool, decode(data, RunList)))
+            answers.append((pool, decode(data, RunList)))
         except (NoResponders, BusUnavailable):
             continue
     return answers

@@ -16,7 +16,7 @@ from contracts.ports.bus import Bus
 from contracts.scheduling import ActorInfo, DescribePool, DescribeRun, RunView, WorkerView
 from contracts.subjects import scheduler_requests, token_entries, token_partition, token_stream
 from ops.cli.options import with_json, with_settings
-from ops.live import describe_pools, describe_run, living_actors, operator_bus
+from ops.live import describe_pools, describe_run, known_pools, living_actors, operator_bus
 from ops.settings import Settings
 from ops.telemetry import silence_logging
 
@@ -48,7 +48,7 @@ def ps(settings: Settings, as_json: bool) -> None:
 @with_json
 def runs(settings: Settings, as_json: bool) -> None:
     """List the runs in flight: written, dispatched and waiting."""
-    pools = _ask(settings, lambda bus: describe_pools(bus, _LIMIT))
+    pools = _ask(settings, lambda bus: describe_pools(bus, _LIMIT, known_pools(settings)))
     rows = [_run_row(view, pool) for pool, answer in pools for view in answer.runs]
     _show_runs(rows, as_json, pools[0][0], "No run is in flight.")
 
@@ -58,7 +58,7 @@ def runs(settings: Settings, as_json: bool) -> None:
 @with_json
 def queue(settings: Settings, as_json: bool) -> None:
     """List the runs that wait, the next one first."""
-    pools = _ask(settings, lambda bus: describe_pools(bus, _LIMIT))
+    pools = _ask(settings, lambda bus: describe_pools(bus, _LIMIT, known_pools(settings)))
     rows = [
         _run_row(view, pool)
         for pool, answer in pools
@@ -73,7 +73,7 @@ def queue(settings: Settings, as_json: bool) -> None:
 @with_json
 def workers(settings: Settings, as_json: bool) -> None:
     """List the gpu actors as their schedulers see them."""
-    pools = _ask(settings, lambda bus: describe_pools(bus, 0))
+    pools = _ask(settings, lambda bus: describe_pools(bus, 0, known_pools(settings)))
     rows = [_worker_row(view, pool) for pool, answer in pools for view in answer.workers]
     columns = ("id", "pool", "model", "engine", "state", "pid", "slots", "running", "kvUsed")
     request = encode(DescribePool()).decode()
@@ -92,7 +92,7 @@ def run(settings: Settings, as_json: bool, run_id: str) -> None:
     """Show one run: in flight, or ended within the last 15 minutes."""
     if not is_id(run_id, "run"):
         raise click.UsageError(f"{run_id} is not a run id: those look like run_01k9….")
-    row = _ask(settings, lambda bus: _one_run(bus, run_id))
+    row = _ask(settings, lambda bus: _one_run(bus, run_id, known_pools(settings)))
     if as_json:
         click.echo(json.dumps(row, indent=2))
         return
@@ -106,8 +106,8 @@ def run(settings: Settings, as_json: bool, run_id: str) -> None:
     )
 
 
-async def _one_run(bus: Bus, run_id: str) -> Row:
-    answer = await describe_run(bus, run_id)
+async def _one_run(bus: Bus, run_id: str, pools: Sequence[str]) -> Row:
+    answer = await describe_run(bus, run_id, pools)
     if answer is not None:
         return _run_row(answer.runs[0])
     log = BusTokenLog(bus, SystemClock())
