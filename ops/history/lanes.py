@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from contracts.errors import HistoryUnavailable
+from contracts.errors import HistoryRefused
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -34,7 +34,7 @@ class Lane(Generic[C]):
     """`threads` threads, each with a connection of its own, working off one queue.
 
     `execute(connection, batch)` runs the work of up to `batch_max` jobs, and sets each job's
-    result or error. At most `limit` jobs wait; one more is refused with HistoryUnavailable.
+    result or error. At most `limit` jobs wait; one more gets HistoryRefused.
     """
 
     name: str
@@ -70,14 +70,17 @@ class Lane(Generic[C]):
         self._running.clear()
 
     async def call(self, work: Callable[[C], R]) -> R:
-        """Return what `work` returns on one of the connections, or raise what it raises."""
+        """Return what `work` returns on one of the connections, or raise what it raises.
+
+        Raises HistoryRefused if the lane is closed or full.
+        """
         loop = asyncio.get_running_loop()
         job: Job[C] = Job(work, loop, loop.create_future())
         with self._changed:
             if not self._open:
-                raise HistoryUnavailable("the history file is not open")
+                raise HistoryRefused("the history file is not open")
             if len(self._waiting) >= self.limit:
-                raise HistoryUnavailable(f"{self.limit} calls already wait for the history file")
+                raise HistoryRefused(f"{self.limit} calls already wait for the history file")
             self._waiting.append(job)
             self._changed.notify()
         result: R = await job.future

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from contracts.errors import HistoryConflict, HistoryUnavailable
+from contracts.errors import HistoryConflict, HistoryRefused
 from contracts.ports.history import ChatCursor
 from contracts.records import ApiKey, Chat, Message, RunRecord, SessionRecord, Summary, User
 from contracts.runs import Tier
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 class MemoryHistory:
     """History in dictionaries. While `available` is False every call but `open` and `close`
-    raises HistoryUnavailable and has no effect, as when a store is down."""
+    raises HistoryRefused, as when a store is down."""
 
     def __init__(self) -> None:
         self.available = True
@@ -39,7 +39,7 @@ class MemoryHistory:
 
     def _check(self) -> None:
         if not self.available:
-            raise HistoryUnavailable("the history in memory is switched off")
+            raise HistoryRefused("the history in memory is switched off")
 
     # accounts
 

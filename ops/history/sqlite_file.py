@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from contracts.errors import HistoryUnavailable
+from contracts.errors import HistoryRefused, HistoryUnavailable
 from ops.history.lanes import Job
 from ops.history.migrations import migrations
 
@@ -78,18 +78,21 @@ def migrate(connection: sqlite3.Connection) -> None:
 def commit_batch(connection: sqlite3.Connection, batch: Sequence[Job[sqlite3.Connection]]) -> None:
     """Run the calls of `batch` in one transaction, each in its savepoint.
 
-    A call that raises is undone alone; when the transaction fails as a whole, every call
-    gets HistoryUnavailable.
+    A call that raises is undone alone. When the transaction fails as a whole, every call gets
+    HistoryRefused, or HistoryUnavailable if it was the commit that failed: what of that
+    reached the disk is unknown.
     """
+    failure: type[HistoryUnavailable] = HistoryRefused
     try:
         connection.execute("BEGIN IMMEDIATE")
         for job in batch:
             _run_in_savepoint(connection, job)
+        failure = HistoryUnavailable
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         _roll_back(connection)
         for job in batch:
-            job.error = HistoryUnavailable(f"the history file took no write: {error}")
+            job.error = failure(f"the history file took no write: {error}")
 
 
 def _run_in_savepoint(connection: sqlite3.Connection, job: Job[sqlite3.Connection]) -> None:
@@ -118,7 +121,7 @@ def read_batch(connection: sqlite3.Connection, batch: Sequence[Job[sqlite3.Conne
 
 def _as_caller_sees_it(error: BaseException) -> BaseException:
     if isinstance(error, sqlite3.Error) and not isinstance(error, _BUGS):
-        return HistoryUnavailable(f"the history file can't be used: {error}")
+        return HistoryRefused(f"the history file can't be used: {error}")
     return error
 
 

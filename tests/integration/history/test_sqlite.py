@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from contracts.errors import HistoryConflict, HistoryUnavailable
+from contracts.errors import HistoryConflict, HistoryRefused, HistoryUnavailable
 from ops.history import sqlite_file
 from ops.history.migrations import migrations
 from ops.history.sqlite import SqliteHistory
@@ -81,7 +82,7 @@ async def test_file_locked_by_another_process_is_unavailable(
     await history.open()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(HistoryUnavailable, match="locked"):
+        with pytest.raises(HistoryRefused, match="locked"):
             await history.ping()
         assert await history.user_by_id("user_none") is None
         other.execute("ROLLBACK")
@@ -108,12 +109,51 @@ async def test_full_disk_is_unavailable_and_loses_nothing(history: SqliteHistory
         content="x" * 500_000,
         created_at_ms=1,
     )
-    with pytest.raises(HistoryUnavailable, match="full"):
+    with pytest.raises(HistoryRefused, match="full"):
         await big.accept(history)
     found = await history.messages(chat.chat_id, start=None, limit=9, ascending=True)
     assert found == [held.prompt, held.final_answer]
     await history._writer.call(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
     await big.accept(history)
+
+
+async def test_commit_that_fails_is_of_unknown_effect(history: SqliteHistory) -> None:
+    def forbid_commits(db: sqlite3.Connection) -> None:
+        db.execute("CREATE TEMP TABLE owners (id INTEGER PRIMARY KEY)")
+        db.execute(
+            "CREATE TEMP TABLE owned (id INTEGER REFERENCES owners (id) "
+            "DEFERRABLE INITIALLY DEFERRED)"
+        )
+        db.execute("INSERT INTO owned VALUES (1)")
+
+    user = new_user()
+    outcomes = await asyncio.gather(
+        history.create_user(user),
+        history._writer.call(forbid_commits),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes[1:]] == [HistoryUnavailable]
+    await history.create_user(user)
+    assert await history.user_by_id(user.user_id) == user
+
+
+async def test_lane_that_is_full_refuses_at_once(history: SqliteHistory) -> None:
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold(_: sqlite3.Connection) -> None:
+        busy.set()
+        go_on.wait(10)
+
+    holding = asyncio.ensure_future(history._writer.call(hold))
+    await asyncio.to_thread(busy.wait, 10)
+    history._writer.limit = 3
+    waiting = [asyncio.ensure_future(history.create_user(new_user())) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(HistoryRefused, match="3 calls"):
+        await history.create_user(new_user())
+    go_on.set()
+    await asyncio.gather(holding, *waiting)
+    await history.create_user(new_user())
 
 
 async def test_file_deleted_fails_the_ping(path: Path, history: SqliteHistory) -> None:

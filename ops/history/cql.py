@@ -1,0 +1,42 @@
+"""`CqlHistory`: history in ScyllaDB or Apache Cassandra, for many machines."""
+
+# ruff: noqa: D102 - the port says what each call promises
+
+import asyncio
+from collections.abc import Sequence
+
+from ops.history import cql_queries as q
+from ops.history.cql_accounts import CqlAccounts
+from ops.history.cql_chats import CqlChats
+from ops.history.cql_link import CqlLink
+
+
+class CqlHistory(CqlAccounts, CqlChats):
+    """History in the keyspace `keyspace` of the cluster that `hosts` belong to.
+
+    Reads and writes ask a quorum of replicas. The keyspace is made when missing, with at most
+    three replicas; `scylla.cql` says what an operator may want instead. A cluster that does
+    not answer within 5 s raises HistoryUnavailable. Any number of event loops may call.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        port: int,
+        keyspace: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        link = CqlLink(hosts, port, keyspace, username=username, password=password)
+        CqlAccounts.__init__(self, link)
+        CqlChats.__init__(self, link)
+
+    async def open(self) -> None:
+        await asyncio.to_thread(self._link.connect)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._link.disconnect)
+
+    async def ping(self) -> None:
+        await self._link.rows(q.PING)

@@ -1,0 +1,85 @@
+"""Users and API keys in CQL."""
+
+# ruff: noqa: D102 - the port says what each call promises
+
+from collections.abc import Sequence
+
+from contracts.codec import decode, encode
+from contracts.errors import HistoryConflict
+from contracts.records import ApiKey, User
+from contracts.runs import Tier
+from ops.history import cql_queries as q
+from ops.history.cql_link import CqlLink
+from ops.history.rows import from_row, to_row
+
+
+class CqlAccounts:
+    """The port's calls on accounts.
+
+    An address is taken by its claim in `user_emails`. The claim carries the user, so a
+    sign-up that was cut off after it is finished by a repeat, or by the first log-in.
+    """
+
+    def __init__(self, link: CqlLink) -> None:
+        self._link = link
+
+    async def create_user(self, user: User) -> None:
+        present = await self.user_by_id(user.user_id)
+        if present is not None and present.email != user.email:
+            raise HistoryConflict("this user has another e-mail address")
+        if user.email is not None:
+            await self._claim_email(user.email, user)
+        await self._link.applied(q.INSERT_USER, *to_row(user))
+
+    async def _claim_email(self, email: str, user: User) -> None:
+        record = encode(user).decode()
+        if await self._link.applied(q.CLAIM_EMAIL, email, user.user_id, record):
+            return
+        claim = await self._link.row(q.EMAIL_SERIAL, email)
+        if claim is None or claim[0] != user.user_id:
+            raise HistoryConflict("another user has this e-mail address")
+
+    async def user_by_id(self, user_id: str) -> User | None:
+        row = await self._link.row(q.USER, user_id)
+        return None if row is None else from_row(User, row)
+
+    async def user_by_email(self, email: str) -> User | None:
+        claim = await self._link.row(q.EMAIL, email)
+        if claim is None:
+            return None
+        user_id, record = claim
+        user = await self.user_by_id(user_id)
+        if user is not None:
+            return user
+        await self._link.applied(q.INSERT_USER, *to_row(decode(record.encode(), User)))
+        return await self.user_by_id(user_id)
+
+    async def list_users(self, *, after: str, limit: int) -> Sequence[User]:
+        if after:
+            rows = await self._link.rows(q.USERS_AFTER, after, limit)
+        else:
+            rows = await self._link.rows(q.USERS_FIRST, limit)
+        return [from_row(User, row) for row in rows]
+
+    async def set_tier(self, user_id: str, tier: Tier) -> bool:
+        return await self._link.applied(q.SET_TIER, tier, user_id)
+
+    async def create_api_key(self, key: ApiKey) -> None:
+        # Listed first: a key that works is always one that its owner sees and can delete.
+        await self._link.applied(q.INSERT_LISTED_KEY, *to_row(key))
+        await self._link.applied(q.INSERT_KEY, *to_row(key))
+
+    async def api_key_by_hash(self, secret_hash: str) -> ApiKey | None:
+        row = await self._link.row(q.KEY, secret_hash)
+        return None if row is None else from_row(ApiKey, row)
+
+    async def list_api_keys(self, user_id: str) -> Sequence[ApiKey]:
+        return [from_row(ApiKey, row) for row in await self._link.rows(q.LISTED_KEYS, user_id)]
+
+    async def delete_api_key(self, user_id: str, key_id: str) -> bool:
+        row = await self._link.row(q.LISTED_KEY, user_id, key_id)
+        if row is None:
+            return False
+        await self._link.applied(q.DELETE_KEY, from_row(ApiKey, row).secret_hash)
+        await self._link.applied(q.DELETE_LISTED_KEY, user_id, key_id)
+        return True

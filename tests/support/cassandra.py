@@ -1,0 +1,224 @@
+"""Runs Apache Cassandra from its Maven artifacts on the machine's Java 17.
+
+Not a distribution: the jars, a configuration of a dozen lines, and the options that
+Cassandra's `conf/jvm17-server.options` (5.0) gives to Java 17.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+VERSION = "5.0.6"
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache" / "cassandra"
+DOWNLOAD_S = 300
+START_S = 90
+STOP_S = 15
+
+POM = f"""\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>parley</groupId>
+  <artifactId>cassandra-for-tests</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.cassandra</groupId>
+      <artifactId>cassandra-all</artifactId>
+      <version>{VERSION}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+CONFIGURATION = """\
+cluster_name: parley-test
+num_tokens: 1
+partitioner: org.apache.cassandra.dht.Murmur3Partitioner
+data_file_directories: [{home}/data]
+commitlog_directory: {home}/commitlog
+saved_caches_directory: {home}/saved_caches
+hints_directory: {home}/hints
+cdc_raw_directory: {home}/cdc
+commitlog_sync: periodic
+commitlog_sync_period: 10s
+listen_address: 127.0.0.1
+rpc_address: 127.0.0.1
+storage_port: {storage_port}
+native_transport_port: {port}
+endpoint_snitch: SimpleSnitch
+seed_provider:
+  - class_name: org.apache.cassandra.locator.SimpleSeedProvider
+    parameters:
+      - seeds: "127.0.0.1:{storage_port}"
+"""
+
+EXPORTS = (
+    "java.base/jdk.internal.misc",
+    "java.base/jdk.internal.ref",
+    "java.base/sun.nio.ch",
+    "java.management.rmi/com.sun.jmx.remote.internal.rmi",
+    "java.rmi/sun.rmi.registry",
+    "java.rmi/sun.rmi.server",
+    "java.sql/java.sql",
+)
+OPENS = (
+    "java.base/java.io",
+    "java.base/java.lang",
+    "java.base/java.lang.module",
+    "java.base/java.nio",
+    "java.base/java.util",
+    "java.base/java.util.concurrent",
+    "java.base/jdk.internal.loader",
+    "java.base/jdk.internal.math",
+    "java.base/jdk.internal.module",
+    "java.base/jdk.internal.ref",
+    "java.base/jdk.internal.reflect",
+    "java.base/jdk.internal.util.jar",
+    "java.base/sun.nio.ch",
+    "jdk.management/com.sun.management.internal",
+)
+
+
+class PartMissing(Exception):
+    """Something that a test's server needs isn't on this machine; the text says what."""
+
+
+@contextmanager
+def run_cassandra() -> Iterator[int]:
+    """Yield the port of a fresh server on 127.0.0.1; stop it and delete its data afterwards.
+
+    Raises PartMissing: no Java 17, no Maven, no jars to be had, or the server did not start.
+    """
+    java = find_java()
+    jars = fetch_jars()
+    with tempfile.TemporaryDirectory(prefix="parley-cassandra-") as folder:
+        home = Path(folder)
+        port, storage_port = free_ports(2)
+        (home / "cassandra.yaml").write_text(
+            CONFIGURATION.format(home=home, port=port, storage_port=storage_port), "utf-8"
+        )
+        with (home / "log.txt").open("wb") as log:
+            server = subprocess.Popen(
+                command(java, jars, home), stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            wait_until_it_listens(server, port, home / "log.txt")
+            yield port
+        finally:
+            stop(server)
+
+
+def find_java() -> str:
+    """Return a Java 17: Cassandra 5.0 runs on 11 and 17, not on newer ones."""
+    home = os.environ.get("JAVA_HOME")
+    candidates = [str(Path(home) / "bin" / "java")] if home else []
+    candidates += ["java", *map(str, Path("/usr/lib/jvm").glob("*17*/bin/java"))]
+    for java in candidates:
+        path = shutil.which(java)
+        if path is None:
+            continue
+        answer = subprocess.run([path, "-version"], capture_output=True, text=True, check=False)
+        if re.search(r'version "17[."]', answer.stderr):
+            return path
+    raise PartMissing("no Java 17 is installed for Apache Cassandra")
+
+
+def fetch_jars() -> Path:
+    """Return the folder of Cassandra's jars, fetched with Maven the first time."""
+    jars = CACHE / VERSION
+    if jars.is_dir():
+        return jars
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise PartMissing("Maven is not installed to fetch Apache Cassandra")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="fetch-") as folder:
+        fetching = Path(folder)
+        (fetching / "pom.xml").write_text(POM, "utf-8")
+        (fetching / "jars").mkdir()
+        try:
+            done = subprocess.run(
+                [maven, "-B", "-q", "dependency:copy-dependencies", "-DoutputDirectory=jars"],
+                cwd=fetching,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=DOWNLOAD_S,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise PartMissing(f"Maven took over {DOWNLOAD_S} s for Cassandra's jars") from error
+        if done.returncode != 0:
+            lines = done.stdout.strip().splitlines() or ["no output"]
+            raise PartMissing(f"Maven can't fetch Apache Cassandra: {lines[0]}")
+        # Whole or not at all; of two that fetch at once, the first stays.
+        if not jars.is_dir():
+            (fetching / "jars").rename(jars)
+    return jars
+
+
+def command(java: str, jars: Path, home: Path) -> list[str]:
+    """Return the server's command line."""
+    agent = next(jars.glob("jamm-*.jar"))
+    # Where the kernel can, the server dies with the test run, also when that is killed.
+    leash = shutil.which("setpriv")
+    return [
+        *([leash, "--pdeathsig", "KILL"] if leash else []),
+        java,
+        "-Xms256m",
+        "-Xmx768m",
+        f"-javaagent:{agent}",
+        "-Djdk.attach.allowAttachSelf=true",
+        *(part for name in EXPORTS for part in ("--add-exports", f"{name}=ALL-UNNAMED")),
+        *(part for name in OPENS for part in ("--add-opens", f"{name}=ALL-UNNAMED")),
+        f"-Dcassandra.config=file://{home}/cassandra.yaml",
+        f"-Dcassandra.storagedir={home}",
+        "-Dcassandra-foreground=true",
+        "-Dcassandra.ring_delay_ms=0",
+        "-Dcassandra.skip_wait_for_gossip_to_settle=0",
+        "-cp",
+        f"{jars}/*",
+        "org.apache.cassandra.service.CassandraDaemon",
+    ]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports on 127.0.0.1 that nothing uses now."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+def wait_until_it_listens(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Return when the server accepts connections; PartMissing, with its last words, if not."""
+    give_up = time.monotonic() + START_S
+    while time.monotonic() < give_up and server.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    words = log.read_text("utf-8", "replace").strip().splitlines() or ["no output"]
+    raise PartMissing(f"Apache Cassandra did not start: {words[-1][:200]}")
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server and wait until it is gone."""
+    if server.poll() is None:
+        server.send_signal(signal.SIGTERM)
+    try:
+        server.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
