@@ -1,4 +1,26 @@
-"""The edge: HTTP and server-sent events for browsers and API clients, stateless.
+"""The edge: HTTP and server-sent events for browsers and API clients.
 
-Knows `contracts` and its ports only; any edge serves any run.
+Owns: nothing that outlives a request. Any edge serves any run, and one may die at any moment:
+its clients reconnect to another with their last event id.
+
+Accepts: the routes of `/docs`; `PoolStatus` broadcasts; replies of session actors to its inbox.
+Emits: `SubmitPrompt` and `CancelRun` to `SESS`, the `RunSpec` of an API run to `RUNS`,
+`CancelQueued` and `DescribeRun` requests to schedulers.
+
+Invariants:
+- who asks is known from a proof in the request alone; what is another's is not found;
+- a prompt that has no chance is refused before anything is stored, without awaiting anything;
+- a reader is subscribed to a run's log before the run is submitted, so it misses no event;
+- the ids of events are the log's, the same on every edge;
+- a slow reader is cut off and slows no one else; one that leaves stops nothing, except on
+  `/v1`, where it stops its run.
+
+Rooms: `app` (the wiring), `server` (the socket), `request_context` (ids, headers, log line);
+`identity`, `tokens`, `passwords`, `throttle`, `accounts`, `api_keys`; `ownership`, `chats`,
+`cursors`, `prompts`, `submissions` (commands and their replies), `models` (pools and their
+status), `runs`; `streaming` (any streamed answer), `run_streams`, `sse`, `run_history`;
+`openai_api`, `openai_requests`, `openai_runs`, `openai_chunks`; `health`, `page`, `openapi`;
+`routes`, `bodies`, `replies`, `problems`, `expiring`, `metrics`, `config`.
+
+Knows `contracts` and its ports only.
 """

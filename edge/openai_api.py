@@ -30,7 +30,7 @@ from edge.openai_requests import ChatRequest, CompletionRequest, parse
 from edge.openai_runs import ApiRun, RunCanceller, StreamedAnswer, WholeAnswer
 from edge.problems import UNAVAILABLE_RETRY_MS, refuse
 from edge.replies import json_reply
-from edge.routes import AnyRequest, Route
+from edge.routes import AnyRequest, Route, arrived_s
 from edge.streaming import OpenStreams
 
 _LONG_TEXT_CHARS = 16_384
@@ -97,7 +97,7 @@ class OpenAiApi:
         prompt = body.one_prompt()
         if isinstance(prompt, str):
             prompt = await self._encoded(model, prompt)
-        return await self._answer("completion", caller, model, prompt, body)
+        return await self._answer("completion", caller, prompt, body, arrived_s(request))
 
     async def chat(self, request: AnyRequest) -> ASGIApp:
         """POST /v1/chat/completions."""
@@ -106,7 +106,7 @@ class OpenAiApi:
         model = self._models.find(body.model)
         self._models.check(model, caller.tier)
         prompt = await self._rendered(model, body.turns())
-        return await self._answer("chat", caller, model, prompt, body)
+        return await self._answer("chat", caller, prompt, body, arrived_s(request))
 
     async def _encoded(self, model: ModelPool, text: str) -> tuple[int, ...]:
         codec = self._codecs[model.model]
@@ -124,10 +124,11 @@ class OpenAiApi:
         self,
         kind: ApiKind,
         caller: Caller,
-        model: ModelPool,
         prompt: tuple[int, ...],
         body: CompletionRequest | ChatRequest,
+        arrived: float,
     ) -> ASGIApp:
+        model = self._models.find(body.model)
         max_tokens = self._room(model, len(prompt), body.wanted_tokens)
         now_ms = self._clock.now_ms()
         spec = RunSpec(
@@ -150,7 +151,7 @@ class OpenAiApi:
                 PROMPTS.labels("openai", refusal.problem.code).inc()
                 raise
             PROMPTS.labels("openai", "accepted").inc()
-            run = ApiRun(spec.run_id, spec.pool, reader, self._canceller, stack.pop_all())
+            run = ApiRun(spec, reader, self._canceller, held=stack.pop_all(), arrived_s=arrived)
         encoder = ChunkEncoder(
             kind,
             run_id=spec.run_id,

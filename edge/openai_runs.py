@@ -13,7 +13,7 @@ from contracts.events import MessageDelta
 from contracts.ports.bus import Bus
 from contracts.ports.clock import Clock
 from contracts.ports.token_log import LogBatch, LogReader
-from contracts.runs import RunOutcome
+from contracts.runs import RunOutcome, RunSpec
 from contracts.scheduling import CancelQueued, CancelTaken
 from contracts.subjects import scheduler_requests
 from edge.metrics import EVENTS_SENT, FIRST_TOKEN_S
@@ -70,18 +70,18 @@ class ApiRun:
 
     def __init__(
         self,
-        run_id: str,
-        pool: str,
+        spec: RunSpec,
         reader: LogReader,
         canceller: RunCanceller,
+        *,
         held: AsyncExitStack,
+        arrived_s: float,
     ) -> None:
-        self._run_id = run_id
-        self._pool = pool
+        self._spec = spec
         self._reader = reader
         self._canceller = canceller
         self._held = held
-        self._began = time.monotonic()
+        self._arrived_s: float | None = arrived_s
         self.outcome: RunOutcome | None = None
 
     @asynccontextmanager
@@ -92,7 +92,7 @@ class ApiRun:
                 yield
             finally:
                 if self.outcome is None:
-                    await self._canceller.cancel(self._run_id, self._pool)
+                    await self._canceller.cancel(self._spec.run_id, self._spec.pool)
 
     async def texts(self) -> AsyncIterator[str]:
         """Yield the text as it comes, everything that waited together; `outcome` is set with
@@ -103,9 +103,9 @@ class ApiRun:
                     self.outcome = batch.end
                 text = _text(batch)
                 if text:
-                    if self._began:
-                        _FIRST_TOKEN.observe(time.monotonic() - self._began)
-                        self._began = 0.0
+                    if self._arrived_s is not None:
+                        _FIRST_TOKEN.observe(time.monotonic() - self._arrived_s)
+                        self._arrived_s = None
                     yield text
                 if batch.end is not None:
                     return

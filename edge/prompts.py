@@ -22,7 +22,7 @@ from edge.models import Models
 from edge.ownership import Ownership
 from edge.problems import InvalidRequest, refuse
 from edge.replies import json_reply
-from edge.routes import AnyRequest, Route
+from edge.routes import AnyRequest, Route, arrived_s
 from edge.run_streams import RunStreams
 from edge.runs import event_cursor
 from edge.submissions import Submissions
@@ -118,7 +118,11 @@ class Prompts:
             accepted = await self._submissions.submit(command)
             if accepted.run_id == command.run_id:
                 return self._run_streams.begin(
-                    command.chat_id, accepted.run_id, accepted.answer_id, reader, stack.pop_all()
+                    command.chat_id,
+                    accepted,
+                    reader=reader,
+                    held=stack.pop_all(),
+                    arrived_s=arrived_s(request),
                 )
         run = await self._history.run(command.chat_id, accepted.run_id)
         if run is None:

@@ -34,7 +34,9 @@ class EdgeApp(Litestar):
             return
         request_id = make_id("req", self._clock.now_ms(), self._clock.entropy(ENTROPY_BYTES))
         headers = [*SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        began = time.monotonic()
+        state = {"request_id": request_id, "arrived_s": began}
+        scope["state"] = {**scope.get("state", {}), **state}
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -44,12 +46,11 @@ class EdgeApp(Litestar):
                 message["headers"] = [*message["headers"], *headers]
             await send(message)
 
-        began = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await super().__call__(scope, receive, send_with_headers)
             finally:
-                self._record(scope, status, time.perf_counter() - began)
+                self._record(scope, status, time.monotonic() - began)
 
     def _record(self, scope: HTTPScope, status: int, took_s: float) -> None:
         route = str(scope.get("path_template") or "unrouted")

@@ -15,6 +15,12 @@ AnyRequest = Request[Any, Any, Any]
 _DECORATORS = {"GET": get, "POST": post, "PATCH": patch, "DELETE": delete}
 
 
+def arrived_s(request: AnyRequest) -> float:
+    """Return when the request arrived, in seconds of `time.monotonic`."""
+    arrived: float = request.scope["state"]["arrived_s"]
+    return arrived
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A method, a path and the coroutine function (of one argument, `request`) that answers.

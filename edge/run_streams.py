@@ -12,6 +12,7 @@ from contracts.ports.clock import Clock
 from contracts.ports.history import History
 from contracts.ports.token_log import LogReader, LogState, TokenLog
 from contracts.records import RunRecord
+from contracts.session import PromptAccepted
 from edge.metrics import EVENTS_SENT, FIRST_TOKEN_S
 from edge.replies import EmptyReply
 from edge.run_history import events_from_history
@@ -42,10 +43,21 @@ class RunStreams:
         return self._log.follow(run_id, after=0)
 
     def begin(
-        self, chat_id: str, run_id: str, message_id: str, reader: LogReader, held: AsyncExitStack
+        self,
+        chat_id: str,
+        accepted: PromptAccepted,
+        *,
+        reader: LogReader,
+        held: AsyncExitStack,
+        arrived_s: float,
     ) -> ASGIApp:
-        """Return the stream of a run that was accepted just now; `held` closes the reader."""
-        headers = ((b"x-run-id", run_id.encode()), (b"x-message-id", message_id.encode()))
+        """Return the stream of a run that was accepted just now; `held` closes the reader. A
+        client learns the run's id from the head: it may stop the run before its first event."""
+        run_id = accepted.run_id
+        headers = (
+            (b"x-run-id", run_id.encode()),
+            (b"x-message-id", accepted.answer_id.encode()),
+        )
         return _RunStream(
             self,
             chat_id=chat_id,
@@ -54,7 +66,7 @@ class RunStreams:
             reader=reader,
             held=held,
             headers=headers,
-            began=time.monotonic(),
+            arrived_s=arrived_s,
         )
 
     async def join(self, run: RunRecord, after: int | None) -> ASGIApp:
@@ -119,7 +131,7 @@ class _RunStream:
 
     __slots__ = (
         "_after",
-        "_began",
+        "_arrived_s",
         "_chat_id",
         "_headers",
         "_held",
@@ -138,7 +150,7 @@ class _RunStream:
         reader: LogReader | None = None,
         held: AsyncExitStack | None = None,
         headers: tuple[tuple[bytes, bytes], ...] = (),
-        began: float | None = None,
+        arrived_s: float | None = None,
     ) -> None:
         self._runs = runs
         self._chat_id = chat_id
@@ -147,7 +159,7 @@ class _RunStream:
         self._reader = reader
         self._held = held or AsyncExitStack()
         self._headers = headers
-        self._began = began
+        self._arrived_s = arrived_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Stream until the run's end, or until the client leaves (ASGI)."""
@@ -180,9 +192,9 @@ class _RunStream:
     ) -> None:
         await stream.write(encoder.encode(events), events=len(events))
         _SENT.inc(len(events))
-        if self._began is not None and _has_text(events):
-            _FIRST_TOKEN.observe(time.monotonic() - self._began)
-            self._began = None
+        if self._arrived_s is not None and _has_text(events):
+            _FIRST_TOKEN.observe(time.monotonic() - self._arrived_s)
+            self._arrived_s = None
 
 
 def _has_text(events: Sequence[NumberedEvent]) -> bool:

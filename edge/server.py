@@ -44,6 +44,7 @@ class EdgeServer:
             ws="none",
             lifespan="on",
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             limit_concurrency=config.connections_max,
