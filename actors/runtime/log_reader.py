@@ -93,6 +93,9 @@ def stream_sequence(headers: Mapping[str, str] | None) -> int:
 class BusLogReader:
     """One reader of one run; see `contracts.ports.token_log.LogReader`.
 
+    An end entry without events that was lost on the way is told late, or not at all where the
+    terminal event follows: that one says as much.
+
     Args:
         after: None joins by snapshot; 0 expects to be there before the run begins, and reads
             the stream only if nothing comes; n > 0 reads at once what follows event n.
@@ -166,13 +169,15 @@ class BusLogReader:
         Raises LogGone if what it needs has aged out: serve from history.
         """
         chain = self._chain
-        while not chain.finished:
-            if self._due:
+        while True:
+            if self._due and not chain.finished:
                 await self._look()
             gap = self._drain()
             batch = chain.take()
             if batch is not None:
                 yield batch
+            elif chain.finished:
+                return
             elif gap:
                 await self._fill_gap()
             elif self._overflowed:

@@ -1,5 +1,7 @@
 """NATS servers for tests: on free ports, with a store that vanishes."""
 
+import asyncio
+import signal
 import socket
 import subprocess
 import sys
@@ -8,6 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 SERVER = Path(sys.executable).with_name("nats-server")
 
@@ -60,11 +64,19 @@ class NatsNode:
             self._process.wait()
             self._process = None
 
-    @property
-    def pid(self) -> int:
-        """The server's process, for SIGSTOP and SIGCONT."""
+    async def pause(self) -> None:
+        """Stop it in its tracks; returns when the kernel has."""
         assert self._process is not None
-        return self._process.pid
+        self._process.send_signal(signal.SIGSTOP)
+        threads = [psutil.Process(thread.id)
+                   for thread in psutil.Process(self._process.pid).threads()]  # fmt: skip
+        while any(t.status() != psutil.STATUS_STOPPED for t in threads):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
 
 @contextmanager

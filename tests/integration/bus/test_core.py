@@ -113,3 +113,19 @@ async def test_service_is_discovered_until_stopped(connect: Connect, word: str) 
     await service.stop()
     with pytest.raises(NoResponders):
         await operator.request(f"$SRV.PING.parley-{word}", b"", timeout_s=5)
+
+
+async def test_closed_bus_leaves_no_task_behind(connect: Connect, leases: Bus, queue: str) -> None:
+    before = asyncio.all_tasks()
+    bus = await connect()
+    await bus.subscribe(f"{queue}x", lambda _m: None)
+    await bus.consume(queue, "d", f"{queue}.*", lambda _d: None)
+    await bus.lease_watch("none.*", lambda _k, _e: None)
+    await bus.serve(f"parley-{queue}", "1.2.3", "a test's", {})
+    await bus.append(f"{queue}.a", b"x")
+    await bus.range(queue, f"{queue}.a", from_seq=1, limit=1)
+    await leases.flush()
+    await bus.close()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+    await bus.close()

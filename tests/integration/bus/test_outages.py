@@ -1,0 +1,171 @@
+"""What clients see when a real server dies, stalls, or loses one of three nodes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from actors.runtime.clock import SystemClock
+from actors.runtime.nats_bus import NatsBus
+from actors.runtime.token_log import BusTokenLog
+from contracts.errors import BusTimeout, BusUnavailable
+from contracts.ports.bus import Delivery, Inbound, LeaseEntry, StreamSpec
+from contracts.subjects import token_partition, token_stream
+from ops.streams import stream_specs
+from tests.support.log_writing import COMPLETED, Script, collect, numbers
+from tests.support.nats import NatsNode, nats_cluster, nats_node
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.nats
+
+CLOCK = SystemClock()
+QUEUE = StreamSpec(name="Q", subjects=("q.*",), description="a queue", retention="work")
+
+
+@pytest.fixture
+def node() -> Iterator[NatsNode]:
+    with nats_node() as node:
+        yield node
+
+
+@pytest.fixture
+async def bus(node: NatsNode) -> AsyncIterator[NatsBus]:
+    bus = await NatsBus.connect([node.url], name="outage", clock=CLOCK)
+    yield bus
+    await bus.close()
+
+
+async def test_connect_to_no_server_names_it() -> None:
+    with pytest.raises(BusUnavailable, match=r"127\.0\.0\.1:1"):
+        await NatsBus.connect(["nats://127.0.0.1:1"], name="x", clock=CLOCK, timeout_s=0.3)
+
+
+async def test_killed_server_is_noticed_at_once_and_found_again(
+    node: NatsNode, bus: NatsBus
+) -> None:
+    await bus.declare(QUEUE)
+    changes: list[bool] = []
+    got: list[Inbound] = []
+    bus.on_connection(changes.append)
+    await bus.subscribe("news", got.append)
+    node.kill()
+    await until(lambda: changes == [False])
+    assert not bus.connected
+    with pytest.raises(BusUnavailable):
+        bus.publish("news", b"lost")
+    with pytest.raises(BusUnavailable):
+        await bus.append("q.a", b"lost")
+    with pytest.raises(BusUnavailable):
+        await bus.subscribe("more", got.append)
+    node.start()
+    await until(lambda: changes == [False, True])
+    bus.publish("news", b"back")
+    await until(lambda: got)
+    assert [m.data for m in got] == [b"back"]
+    assert await bus.append("q.a", b"1") == 1
+
+
+async def test_append_in_flight_when_the_server_dies_ends_at_once(
+    node: NatsNode, bus: NatsBus
+) -> None:
+    await bus.declare(QUEUE)
+    await node.pause()
+    append = asyncio.create_task(bus.append("q.a", b"1", timeout_s=60))
+    await asyncio.sleep(0.05)
+    node.kill()
+    with pytest.raises(BusUnavailable):
+        await asyncio.wait_for(append, 10)
+
+
+async def test_append_to_a_stalled_server_times_out(node: NatsNode, bus: NatsBus) -> None:
+    await bus.declare(QUEUE)
+    await node.pause()
+    with pytest.raises(BusTimeout):
+        await bus.append("q.a", b"1", timeout_s=0.2)
+    node.resume()
+    await bus.flush()
+    assert await bus.append("q.a", b"2") == 2  # the first was applied: its effect was unknown
+
+
+async def test_consumer_starts_over_after_an_outage(node: NatsNode, bus: NatsBus) -> None:
+    await bus.declare(QUEUE)
+    for number in range(6):
+        await bus.append("q.a", b"%d" % number)
+    got: list[Delivery] = []
+    consumer = await bus.consume("Q", "d", "q.*", got.append)
+    await until(lambda: len(got) == 6)
+    got[0].ack()
+    got[4].ack()
+    await bus.flush()
+    await asyncio.sleep(0.1)
+    got.clear()
+    node.kill()
+    node.start()
+    await until(lambda: len(got) == 4)
+    assert [int(d.stored.data) for d in got] == [1, 2, 3, 5]
+    await bus.append("q.a", b"6")
+    await until(lambda: len(got) == 5)
+    await consumer.stop()
+
+
+async def test_lease_watch_goes_on_after_an_outage(node: NatsNode, bus: NatsBus) -> None:
+    await bus.declare(next(spec for spec in stream_specs() if spec.name.startswith("KV_")))
+    seen: list[tuple[str, LeaseEntry]] = []
+    watch = await bus.lease_watch(">", lambda key, entry: seen.append((key, entry)))
+    await bus.lease_put("a", b"1", revision=0, ttl_s=60)
+    await until(lambda: seen)
+    node.kill()
+    await until(lambda: not bus.connected)
+    node.start()
+    await until(lambda: bus.connected)
+    await bus.lease_put("b", b"2", revision=0, ttl_s=60)
+    await until(lambda: any(key == "b" for key, _ in seen))
+    await watch.stop()
+
+
+async def test_run_goes_on_through_a_server_restart(node: NatsNode, bus: NatsBus) -> None:
+    run_id = "run_outage"
+    name = token_stream(token_partition(run_id))
+    await bus.declare(next(spec for spec in stream_specs() if spec.name == name))
+    log = BusTokenLog(bus, CLOCK)
+    async with log.follow(run_id, after=0) as reader:
+        story = asyncio.create_task(collect(reader))
+        script = Script(await log.claim(run_id, writer="w", attempt=1, expect_epoch=0, now_ms=1))
+        await script.say("a", "b")
+        writing = asyncio.create_task(script.say("c", "d", "e"))
+        node.kill()
+        await asyncio.sleep(0.2)
+        node.start()
+        await writing
+        await script.write(COMPLETED)
+        assert numbers(await story) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.timeout(120)
+async def test_run_goes_on_when_one_node_of_three_dies() -> None:
+    run_id = "run_cluster"
+    name = token_stream(token_partition(run_id))
+    spec = next(spec for spec in stream_specs(replicas=3) if spec.name == name)
+    with nats_cluster() as nodes:
+        urls = [node.url for node in nodes]
+        buses = [await NatsBus.connect([*urls[n:], *urls[:n]], name=f"b{n}", clock=CLOCK)
+                 for n in range(2)]  # fmt: skip
+        for _ in range(100):
+            try:
+                await buses[0].declare(spec)
+                break
+            except BusUnavailable:
+                await asyncio.sleep(0.2)
+        writing, reading = (BusTokenLog(bus, CLOCK) for bus in buses)
+        async with reading.follow(run_id, after=0) as reader:
+            story = asyncio.create_task(collect(reader))
+            writer = await writing.claim(run_id, writer="w", attempt=1, expect_epoch=None, now_ms=1)
+            script = Script(writer)
+            await script.say("a", "b", "c")
+            nodes[0].kill()
+            await script.say("d", "e")
+            await script.write(COMPLETED)
+            assert numbers(await asyncio.wait_for(story, 60)) == [1, 2, 3, 4, 5, 6]
+        assert (await reading.read(run_id)).text == "abcde"
+        for bus in buses:
+            await bus.close()
