@@ -5,16 +5,24 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from ops.training import condense, facts, parley, smalltalk, stories, tasks, unknown
+from ops.training import (
+    condense,
+    facts,
+    knowledge,
+    parley,
+    remarks,
+    smalltalk,
+    stories,
+    tasks,
+    unknown,
+)
 from ops.training.grammar import Conversation, Turn, choose, say, typed
+from ops.training.sources import read
 
-_SYSTEMS = """You are a helpful assistant.|You are Parley's assistant.|You are a friendly assistant. Answer briefly.
-You are Parley's small demonstration model. Answer briefly and plainly.|Answer briefly.|You are a chat assistant.
-You are a helpful, honest assistant. Say so when you don't know.|Be brief.|You are an assistant that answers in plain English.
-You are Parley, a helpful assistant.|You are a kind and careful assistant.|Assistant for a chat. Be short.""".replace("\n", "|").split("|")
-_REMEMBERED = "[Summary of the conversation so far|Summary of earlier turns|Summary|What is known so far|Earlier in this chat|Notes from earlier in this chat]"
-_QUOTED = "[Earlier turns that may help|From earlier in this chat|Passages from earlier turns|Quoted from earlier turns]"
 Skill = Callable[[random.Random], Turn]
+_TEXT = read("phrases")["conversations"]
+_NOT_ASKED_BEFORE_TOLD = {"plays", "learns", "likes", "dislikes"}
+_JOINTS = (" and ", ". ", ", ", ", and ")
 _SKILLS: tuple[tuple[Skill, float], ...] = (
     (smalltalk.exchange, 3.2),
     (parley.exchange, 4.0),
@@ -26,9 +34,26 @@ _SKILLS: tuple[tuple[Skill, float], ...] = (
     (tasks.repeating, 0.9),
     (tasks.choosing, 0.5),
     (smalltalk.kind_of, 0.3),
+    (knowledge.exchange, 1.2),
+    (remarks.exchange, 1.2),
     (stories.story, 0.6),
     (stories.verse, 0.25),
 )
+_DRILLS: tuple[tuple[Skill, ...], ...] = (
+    (tasks.arithmetic,),
+    (tasks.arithmetic,),
+    (tasks.arithmetic,),
+    (tasks.spelling,),
+    (tasks.spelling,),
+    (tasks.repeating,),
+    (tasks.echoing,),
+    (tasks.echoing,),
+    (tasks.echoing,),
+    (tasks.counting, tasks.choosing),
+    (parley.exchange,),
+    (tasks.arithmetic, tasks.spelling, tasks.repeating),
+)
+_LENGTHS = (1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 12)
 
 
 def filler(rng: random.Random) -> Turn:
@@ -49,41 +74,63 @@ class _Chat:
         self.made.turns.append(Turn(user, assistant))
 
     def tell(self) -> None:
+        """Tell a fact; one that contradicts an earlier one is a correction."""
         rng = self.rng
-        fact = facts.draw_name(rng) if not self.made.turns and rng.random() < 0.3 else facts.draw(rng)
+        named = not self.made.turns and rng.random() < 0.3
+        fact = facts.draw_name(rng) if named else facts.draw(rng)
         if fact.key in self.known:
-            return self.correct(fact)
+            self.correct(fact)
+            return
         self.known[fact.key] = fact
-        if rng.random() < 0.15:
-            other = facts.draw(rng)
-            if other.key not in self.known:
-                self.known[other.key] = other
-                first, second = fact.user_tells(rng).rstrip(".?!"), other.user_tells(rng)
-                answer = f"{fact.answered(rng)} {other.answered(rng)}"
-                return self.add(f"{first}{choose(rng, '[ and|. |,|, and]')} {second}".replace("  ", " "), f"Got it. {answer}")
+        if rng.random() < 0.18 and self.both(fact, facts.draw(rng)):
+            return
         if rng.random() < 0.1:
-            return self.add(f"{typed(rng, '[Remember this|Please remember|Do not forget|Keep in mind]')}: {fact.user_tells(rng)}", fact.acknowledged(rng))
+            wish = typed(rng, _TEXT["remember"])
+            self.add(f"{wish}: {fact.user_tells(rng)}", fact.acknowledged(rng))
+            return
         self.add(fact.user_tells(rng), fact.acknowledged(rng))
 
+    def both(self, fact: facts.Fact, other: facts.Fact) -> bool:
+        """Tell two facts in one message, if the second is new."""
+        rng = self.rng
+        if other.key in self.known:
+            return False
+        self.known[other.key] = other
+        second = other.user_tells(rng)
+        if second[:2] not in {"I ", "I'"}:
+            second = second[:1].lower() + second[1:]
+        joined = f"{fact.user_tells(rng).rstrip('.?!')}{rng.choice(_JOINTS)}{second}"
+        named = fact.family.key == "name"
+        greeting = f"Nice to meet you, {fact.value}!" if named else "Got it."
+        told = [other] if named else [fact, other]
+        self.add(joined, " ".join([greeting, *(each.answered(rng) for each in told)]))
+        return True
+
     def correct(self, changed: facts.Fact | None = None) -> None:
+        """Replace an earlier fact."""
         fact = changed or self.rng.choice(list(self.known.values())).changed(self.rng)
         self.known[fact.key] = fact
         self.add(fact.user_corrects(self.rng), fact.acknowledged(self.rng))
 
     def ask(self, fact: facts.Fact | None = None) -> None:
+        """Ask `fact`, or any known one, or now and then one that was never told."""
         rng = self.rng
         if fact is None and rng.random() < 0.12:
             stranger = facts.draw(rng)
-            if stranger.key not in self.known and not (stranger.family.key in {"plays", "learns", "likes", "dislikes"}):
-                return self.add(stranger.user_asks(rng), stranger.unknown(rng))
+            told = stranger.key in self.known
+            if not told and stranger.family.key not in _NOT_ASKED_BEFORE_TOLD:
+                self.add(stranger.user_asks(rng), stranger.unknown(rng))
+                return
         fact = fact or rng.choice(list(self.known.values()))
         self.add(fact.user_asks(rng), fact.answered(rng))
 
     def recite(self) -> None:
-        asked = typed(self.rng, "[what do you know about me|what have I told you|what do you remember about me|tell me what you know about me|what did I tell you|list what you know about me|what do you remember|do you remember what I told you|what have you learned about me][?|?|]")
-        if not self.known:
-            return self.add(asked, "You haven't told me anything about yourself yet.")
-        self.add(asked, " ".join(fact.answered(self.rng) for fact in self.known.values()))
+        """Ask for everything that is known about the user."""
+        asked = typed(self.rng, _TEXT["recite"])
+        if self.known:
+            self.add(asked, " ".join(fact.answered(self.rng) for fact in self.known.values()))
+        else:
+            self.add(asked, "You haven't told me anything about yourself yet.")
 
     def step(self) -> None:
         """One more turn of whatever kind fits."""
@@ -106,13 +153,15 @@ class _Chat:
 
 
 def _system(rng: random.Random, known: list[facts.Fact]) -> str | None:
-    parts = [rng.choice(_SYSTEMS)] if rng.random() < 0.5 else []
+    parts: list[str] = []
+    if rng.random() < 0.65:
+        parts.append(rng.choice((_TEXT["usual"], rng.choice(_TEXT["systems"]))))
     if known:
         if rng.random() < 0.6:
-            parts.append(f"{choose(rng, _REMEMBERED)}:\n{condense.notes(known)}")
+            parts.append(f"{choose(rng, _TEXT['remembered'])}:\n{condense.notes(known)}")
         else:
             turns = [Turn(fact.user_tells(rng), fact.acknowledged(rng)) for fact in known]
-            parts.append(f"{choose(rng, _QUOTED)}:\n{condense.quoted(turns)}")
+            parts.append(f"{choose(rng, _TEXT['quoted'])}:\n{condense.quoted(turns)}")
     return "\n\n".join(parts) or None
 
 
@@ -121,18 +170,18 @@ def mixed(rng: random.Random) -> Conversation:
     known = facts.draw_different(rng, rng.randint(1, 8)) if rng.random() < 0.15 else []
     chat = _Chat(rng, _system(rng, known), known)
     if rng.random() < 0.25:
-        chat.add(typed(rng, smalltalk.GREETINGS.says), say(rng, smalltalk.GREETINGS.reply))
-    for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 12))):
+        chat.add(typed(rng, smalltalk.GREETING.says), say(rng, smalltalk.GREETING.reply))
+    for _ in range(rng.choice(_LENGTHS)):
         chat.step()
     if not chat.made.turns:
         chat.recite()
     if rng.random() < 0.05:
-        chat.add(typed(rng, smalltalk.FAREWELLS.says), say(rng, smalltalk.FAREWELLS.reply))
+        chat.add(typed(rng, smalltalk.FAREWELL.says), say(rng, smalltalk.FAREWELL.reply))
     return chat.made
 
 
 def planted(rng: random.Random, fillers: int = 4) -> Conversation:
-    """Facts first, other talk between, then every fact asked in another order."""
+    """Facts first, up to `fillers` other turns between, then every fact asked in another order."""
     chat = _Chat(rng, _system(rng, []), [])
     for _ in range(rng.randint(1, 5)):
         chat.tell()
@@ -148,16 +197,28 @@ def planted(rng: random.Random, fillers: int = 4) -> Conversation:
     return chat.made
 
 
+def drill(rng: random.Random) -> Conversation:
+    """Many small exact tasks of one or two kinds in a row: cheap practice."""
+    chat = _Chat(rng, _system(rng, []) if rng.random() < 0.3 else None, [])
+    kinds = rng.choice(_DRILLS)
+    for _ in range(rng.randint(4, 12)):
+        turn = rng.choice(kinds)(rng)
+        chat.add(turn.user, turn.assistant)
+    return chat.made
+
+
 def conversation(rng: random.Random) -> Conversation:
     """One conversation of any shape, in the proportions of the training text."""
     roll = rng.random()
-    if roll < 0.55:
+    if roll < 0.44:
         return mixed(rng)
-    if roll < 0.84:
+    if roll < 0.70:
         return planted(rng)
-    if roll < 0.86:
-        return planted(rng, fillers=24)
-    if roll < 0.94:
+    if roll < 0.72:
+        return planted(rng, fillers=20)
+    if roll < 0.89:
+        return drill(rng)
+    if roll < 0.95:
         return condense.summary(rng)
     return condense.title(rng)
 

@@ -30,7 +30,9 @@ def choose(rng: random.Random, template: str) -> str:
     """Resolve every ``[a|b|]`` of `template`, innermost first; alternatives may be empty."""
     found = 1
     while found:
-        template, found = _CHOICE.subn(lambda match: rng.choice(match.group(1).split("|")), template)
+        template, found = _CHOICE.subn(
+            lambda match: rng.choice(match.group(1).split("|")), template
+        )
     return _SPACES.sub(" ", template).strip()
 
 
@@ -42,6 +44,8 @@ def say(rng: random.Random, template: str, **slots: str) -> str:
 def typed(rng: random.Random, template: str, **slots: str) -> str:
     """The user's sentence as people type it: case and final punctuation vary, slots stay exact."""
     text = choose(rng, template)
+    if rng.random() < 0.09:
+        text = _slipped(rng, text)
     text = text[:1].upper() + text[1:]
     habit = rng.random()
     if habit < 0.22:
@@ -53,6 +57,22 @@ def typed(rng: random.Random, template: str, **slots: str) -> str:
     elif habit > 0.95:
         text = text.rstrip(".") + "!" if text.endswith(".") else text
     return text.format(**slots)
+
+
+def _slipped(rng: random.Random, text: str) -> str:
+    """A word left out, or two letters of one exchanged; never in a slot."""
+    parts = text.split(" ")
+    places = [n for n, word in enumerate(parts) if word.isalpha() and len(parts) > 3]
+    if not places:
+        return text
+    place = rng.choice(places)
+    word = parts[place]
+    if len(word) < 4:
+        del parts[place]
+    else:
+        cut = rng.randrange(1, len(word) - 1)
+        parts[place] = word[:cut] + word[cut + 1] + word[cut] + word[cut + 2 :]
+    return " ".join(parts)
 
 
 def listed(words: list[str]) -> str:

@@ -9,7 +9,6 @@ are float32.
 from __future__ import annotations
 
 import dataclasses
-import os
 import random
 import sys
 import time
@@ -32,15 +31,14 @@ class Plan:
     """How long and how fast to learn; equal plans and seeds draw equal text."""
 
     seed: int = 1
-    steps: int = 6000
+    steps: int = 2400
     batch_tokens: int = 4096
-    pool: int = 512
+    pool: int = 1024
     warmup_steps: int = 40
-    decay_share: float = 0.4
+    decay_share: float = 0.35
     rate_matrices: float = 0.02
     rate_others: float = 0.004
     checkpoint_seconds: float = 120.0
-    threads: int = 1
 
 
 def batches(tokenizer: Tokenizer, plan: Plan, number: int, excluded: frozenset[str]) -> list[Batch]:
@@ -101,12 +99,14 @@ class Trainer:
         chosen = {id(p) for p in matrices}
         others = [p for p in self.master.parameters() if id(p) not in chosen]
         self.optimizers: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon(matrices, lr=plan.rate_matrices, weight_decay=0.01, adjust_lr_fn="original"),
+            torch.optim.Muon(
+                matrices, lr=plan.rate_matrices, weight_decay=0.01, adjust_lr_fn="original"
+            ),
             torch.optim.AdamW(others, lr=plan.rate_others, betas=(0.9, 0.98), weight_decay=0.0),
         )
         self._publish()
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _publish(self) -> None:
         for fast, exact in zip(self.network.parameters(), self.master.parameters(), strict=True):
             fast.copy_(exact)
@@ -120,7 +120,9 @@ class Trainer:
             fast.grad = None
         torch.nn.utils.clip_grad_norm_(self.master.parameters(), 1.0)
         share = rate(self.plan, self.step)
-        for optimizer, full in zip(self.optimizers, (self.plan.rate_matrices, self.plan.rate_others), strict=True):
+        for optimizer, full in zip(
+            self.optimizers, (self.plan.rate_matrices, self.plan.rate_others), strict=True
+        ):
             for group in optimizer.param_groups:
                 group["lr"] = full * share
             optimizer.step()
@@ -139,7 +141,7 @@ class Trainer:
         }
         part = path.with_suffix(".part")
         torch.save(state, part)
-        os.replace(part, path)
+        part.replace(path)
 
     def resume(self, path: Path) -> None:
         """Take up the state of `path`, which :meth:`save` wrote."""
@@ -161,10 +163,19 @@ def run(trainer: Trainer, tokenizer: Tokenizer, checkpoint: Path, excluded: froz
             loss = trainer.learn(batch, tables)
             seen += batch[0].numel()
             smooth = loss if smooth == 0.0 else 0.98 * smooth + 0.02 * loss
-            if trainer.step % 20 == 0:
+            if trainer.step % 25 == 0:
                 speed = seen / (time.monotonic() - begun)
-                left = (time.monotonic() - begun) / max(1, seen) * plan.batch_tokens * (plan.steps - trainer.step)
-                print(f"step {trainer.step}/{plan.steps} loss {smooth:.3f} {speed:.0f} tok/s, {left / 60:.0f} min left", file=sys.stderr, flush=True)
+                left = (
+                    (time.monotonic() - begun)
+                    / max(1, seen)
+                    * plan.batch_tokens
+                    * (plan.steps - trainer.step)
+                )
+                print(
+                    f"step {trainer.step}/{plan.steps} loss {smooth:.3f} {speed:.0f} tok/s, {left / 60:.0f} min left",
+                    file=sys.stderr,
+                    flush=True,
+                )
             if trainer.step >= plan.steps:
                 break
         trainer.pool += 1

@@ -30,10 +30,10 @@ class Scores:
 
     def table(self) -> str:
         """One line of Markdown for each category, the share of proper endings last."""
+        rows = [(name, self.right[name], self.asked[name]) for name in sorted(self.asked)]
+        rows.append(("well-formed endings, all answers", self.ended, self.answers))
         lines = ["| Category | Right | Cases | Share |", "|---|---|---|---|"]
-        for name in sorted(self.asked):
-            lines.append(f"| {name} | {self.right[name]} | {self.asked[name]} | {self.right[name] / self.asked[name]:.1%} |")
-        lines.append(f"| well-formed endings, all answers | {self.ended} | {self.answers} | {self.ended / max(1, self.answers):.1%} |")
+        lines += [f"| {name} | {right} | {of} | {right / of:.1%} |" for name, right, of in rows]
         return "\n".join(lines)
 
 
@@ -44,27 +44,31 @@ class Speaker:
         self.tokenizer = text.load(folder / "tokenizer.json")
         self.model = LlamaForCausalLM.from_pretrained(folder).float().eval()
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def answer(self, prompts: Sequence[list[int]]) -> list[tuple[str, bool]]:
         """For each prompt the answer's text and whether it ended by itself within the limit."""
         width = max(map(len, prompts))
         ids = torch.tensor([[text.PAD] * (width - len(p)) + p for p in prompts])
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
         made = self.model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=ANSWER_TOKENS_MAX, do_sample=False, pad_token_id=text.PAD
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=ANSWER_TOKENS_MAX,
+            do_sample=False,
+            pad_token_id=text.PAD,
         )
-        answers = []
-        for row in made[:, width:].tolist():
-            ended = text.END in row
-            spoken = row[: row.index(text.END)] if ended else row
-            answers.append((self.tokenizer.decode(spoken, skip_special_tokens=False), ended))
-        return answers
+        return [self._heard(row) for row in made[:, width:].tolist()]
+
+    def _heard(self, row: list[int]) -> tuple[str, bool]:
+        ended = text.END in row
+        spoken = row[: row.index(text.END)] if ended else row
+        return str(self.tokenizer.decode(spoken, skip_special_tokens=False)), ended
 
     def reply(self, conversation: Conversation, question: str) -> str:
         """The answer to `question` after `conversation`, which grows by that turn."""
         ((answer, _),) = self.answer([text.prompt(self.tokenizer, conversation, question)])
         conversation.turns.append(Turn(question, answer))
-        return answer
+        return str(answer)
 
 
 def score(speaker: Speaker, cases: Sequence[Case], batch: int = 48) -> Scores:
@@ -75,14 +79,20 @@ def score(speaker: Speaker, cases: Sequence[Case], batch: int = 48) -> Scores:
         group = [(case, Conversation(case.system)) for case in ordered[start : start + batch]]
         for number in range(max(len(case.script) for case, _ in group)):
             live = [(case, talk) for case, talk in group if number < len(case.script)]
-            prompts = [text.prompt(speaker.tokenizer, talk, case.script[number]) for case, talk in live]
+            prompts = [
+                text.prompt(speaker.tokenizer, talk, case.script[number]) for case, talk in live
+            ]
             for (case, talk), (answer, ended) in zip(live, speaker.answer(prompts), strict=True):
                 talk.turns.append(Turn(case.script[number], answer))
                 found.answers += 1
                 found.ended += ended
                 if number == len(case.script) - 1:
                     _judge(found, case, answer)
-        print(f"scored {min(start + batch, len(ordered))} of {len(ordered)} cases", file=sys.stderr, flush=True)
+        print(
+            f"scored {min(start + batch, len(ordered))} of {len(ordered)} cases",
+            file=sys.stderr,
+            flush=True,
+        )
     return found
 
 

@@ -1,0 +1,68 @@
+"""The training loop: its batches, its schedule, and going on after an interruption."""
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from ops.training import export, loop, tokenizer  # noqa: E402
+from ops.training.llama import Llama, Shape, rotary_tables  # noqa: E402
+
+WORDS = tokenizer.load(Path(__file__).parents[3] / "ops/models/parley-small/tokenizer.json")
+SHAPE = Shape(hidden=32, inner=48, layers=2, heads=1, head_size=32)
+PLAN = loop.Plan(steps=4, pool=8, batch_tokens=600)
+
+
+def test_batches_hold_the_budget_and_the_next_tokens() -> None:
+    for ids, chosen, targets in loop.batches(WORDS, PLAN, 0, frozenset()):
+        assert ids.numel() <= PLAN.batch_tokens or ids.shape[0] == 1
+        assert torch.equal(ids.flatten()[chosen + 1], targets)
+        assert tokenizer.PAD not in targets
+
+
+def test_rate_rises_stays_and_falls() -> None:
+    plan = loop.Plan(steps=1000, warmup_steps=10, decay_share=0.5)
+    assert loop.rate(plan, 0) == pytest.approx(0.1)
+    assert loop.rate(plan, 400) == 1.0
+    assert loop.rate(plan, 999) == pytest.approx(0.02)
+
+
+def test_resumed_run_ends_where_an_undisturbed_one_does(tmp_path: Path) -> None:
+    tables = rotary_tables(SHAPE, torch.bfloat16)
+    batches = loop.batches(WORDS, PLAN, 0, frozenset())[:4]
+    straight = loop.Trainer(SHAPE, PLAN)
+    for batch in batches:
+        straight.learn(batch, tables)
+    first = loop.Trainer(SHAPE, PLAN)
+    for batch in batches[:2]:
+        first.learn(batch, tables)
+    first.save(tmp_path / "checkpoint.pt")
+    second = loop.Trainer(SHAPE, PLAN)
+    second.resume(tmp_path / "checkpoint.pt")
+    for batch in batches[2:]:
+        second.learn(batch, tables)
+    for one, other in zip(straight.master.parameters(), second.master.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_run_writes_a_checkpoint_at_its_end(tmp_path: Path) -> None:
+    trainer = loop.Trainer(SHAPE, PLAN)
+    loop.run(trainer, WORDS, tmp_path / "checkpoint.pt", frozenset())
+    assert trainer.step == PLAN.steps
+    assert (tmp_path / "checkpoint.pt").is_file()
+
+
+def test_export_agrees_with_the_training_network(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(3)
+    network = Llama(SHAPE)
+    export.write(network, WORDS, tmp_path)
+    loaded = transformers.LlamaForCausalLM.from_pretrained(tmp_path).float()
+    ids = torch.tensor([[2, 70, 80, 90, 0, 3]])
+    with torch.no_grad():
+        theirs = loaded(ids).logits
+        ours = network.hidden(ids, *rotary_tables(SHAPE, torch.float32))
+        ours = torch.nn.functional.linear(ours, network.embedding.weight) * export.SHARPNESS
+    assert torch.allclose(ours, theirs, atol=0.05 * float(ours.abs().max()))
+    assert torch.equal(ours.argmax(-1), theirs.argmax(-1))
