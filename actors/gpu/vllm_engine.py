@@ -7,13 +7,13 @@ flow meanwhile. The thread lives as long as the engine (see `orphans`).
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from psutil import Process
 
+from actors.gpu.keeper import Keeper
 from actors.gpu.orphans import end_processes, engine_processes, first_in_children
 from contracts.errors import EngineDead, EngineRefused
 from contracts.ports.engine import EngineInfo, EngineLoad, EngineOutput
@@ -67,7 +67,7 @@ class VllmEngine:
         self._model_path = model_path
         self._engine_args = dict(engine_args or {})
         self._environment = dict(environment or {})
-        self._keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine-keeper")
+        self._keeper = Keeper("engine-keeper")
         self._llm: Any = None
         self._info: EngineInfo | None = None
         self._sampling: Any = None
@@ -90,12 +90,11 @@ class VllmEngine:
         Raises:
             EngineDead: vLLM could not start; the message has its reason.
         """
-        loop = asyncio.get_running_loop()
         progress("Importing vLLM.")
-        await loop.run_in_executor(self._keeper, self._import)
+        await self._keeper.do(self._import)
         progress(f"Loading {self._model_path.name} into vLLM.")
         try:
-            self._llm = await loop.run_in_executor(self._keeper, self._load)
+            self._llm = await self._keeper.do(self._load)
         except Exception as error:
             # vLLM raises whatever its parts raise: all of it means that there is no engine.
             await asyncio.to_thread(end_processes, engine_processes(os.getpid()))
@@ -223,9 +222,9 @@ class VllmEngine:
         processes = engine_processes(os.getpid())
         if self._llm is not None:
             llm, self._llm = self._llm, None
-            await asyncio.to_thread(llm.shutdown, 1.0)
+            await asyncio.to_thread(llm.shutdown, 3.0)
         await asyncio.to_thread(end_processes, processes)
-        self._keeper.shutdown(wait=False)
+        self._keeper.dismiss()
 
     def _import(self) -> None:
         for name, value in {**ENVIRONMENT, **os.environ, **self._environment}.items():
@@ -253,6 +252,8 @@ class VllmEngine:
             args |= {"enforce_eager": True, "block_size": 32}
             # More threads than free cores spin against each other: 3 times slower, measured.
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
+        if self._closed:
+            raise EngineDead("the engine was closed while it started")
         with first_in_children():
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**(args | self._engine_args)))
 

@@ -1,5 +1,6 @@
 """The engines that the suite runs on: simulated, and vLLM, started once for the session."""
 
+import gc
 import warnings
 from collections.abc import AsyncIterator
 
@@ -23,7 +24,11 @@ async def vllm() -> AsyncIterator[VllmEngine]:
         warnings.simplefilter("ignore")
         await engine.start(lambda _: None)
     yield engine
-    await engine.close()
+    with warnings.catch_warnings():
+        # vLLM leaves contexts of ZeroMQ to the garbage collector.
+        warnings.simplefilter("ignore")
+        await engine.close()
+        gc.collect()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -286,7 +286,7 @@ async def test_drain_finishes_what_runs_and_takes_nothing_new(pool: Pool) -> Non
     await stopping
     assert pool.settled()[0].outcome is not None
     assert any(isinstance(m, RunRejected) and m.run_id == "run_2" for m in pool.heard)
-    assert isinstance(pool.heard[-1], WorkerGone)
+    await until(lambda: isinstance(pool.heard[-1], WorkerGone))
 
 
 async def test_drain_that_takes_too_long_hands_back(pool: Pool) -> None:
@@ -295,4 +295,4 @@ async def test_drain_that_takes_too_long_hands_back(pool: Pool) -> None:
     await pool.writing(5)
     await actor.stop()
     assert not pool.settled()
-    assert isinstance(pool.heard[-1], WorkerGone)
+    await until(lambda: isinstance(pool.heard[-1], WorkerGone))
