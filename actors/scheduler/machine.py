@@ -188,6 +188,7 @@ class SchedulerMachine:
         for run_id, attempt in list(worker.assigned.items()):
             if run_id not in listed and attempt <= report.seen:
                 effects += self._missing(run_id)
+        worker.foreign = len(listed.difference(worker.assigned))
         for run_id in [r for r in worker.unknown_since_ms if r not in listed]:
             del worker.unknown_since_ms[run_id]
         return effects
@@ -243,11 +244,13 @@ class SchedulerMachine:
         return []
 
     def _settled(self, settled: RunSettled, now_ms: int) -> Effects:
-        run = self._current(settled.run_id, settled.attempt)
-        if run is None:
+        """A worker that was given up may still have finished: its last attempt counts until
+        another is made."""
+        run = self._runs.get(settled.run_id)
+        if run is None or run.attempt != settled.attempt or run.stage == "ending":
             return []
         if settled.outcome is None:
-            return self._check(run)
+            return self._check(run) if run.stage in _ON_WORKER else []
         if settled.outcome.finish_reason in ("stop", "length"):
             self._estimate.ended(now_ms - run.dispatched_ms)
         return self._forget(settled.run_id)

@@ -8,11 +8,13 @@ from contracts.scheduling import WorkerReport, WorkerView
 @dataclass(slots=True)
 class Worker:
     """A gpu actor as its last report shows it. `assigned` are the runs given to it and not
-    yet settled, whether or not it has confirmed them."""
+    yet settled, whether or not it has confirmed them; `foreign` counts the runs that it
+    reported and that are not (any more) its own."""
 
     report: WorkerReport
     heard_ms: int
     lost: bool = False
+    foreign: int = 0
     assigned: dict[str, int] = field(default_factory=dict)
     unknown_since_ms: dict[str, int] = field(default_factory=dict)
 
@@ -21,7 +23,7 @@ class Worker:
         """How many more runs it may be given now."""
         if self.lost or self.report.state != "ready":
             return 0
-        return self.report.slots - len(self.assigned)
+        return self.report.slots - len(self.assigned) - self.foreign
 
 
 class Workers:
