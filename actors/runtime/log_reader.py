@@ -11,6 +11,7 @@ from typing import Protocol
 
 from actors.runtime import metrics
 from actors.runtime.log_chain import LogChain
+from actors.runtime.raw_headers import RawHeaders
 from contracts.codec import decode
 from contracts.errors import BadMessage, BusUnavailable, LogGone
 from contracts.events import MessageSnapshot, NumberedEvent
@@ -87,6 +88,8 @@ class Sweeper:
 
 def stream_sequence(headers: Mapping[str, str] | None) -> int:
     """Return the stream sequence that a republished message carries, 0 if it has none."""
+    if isinstance(headers, RawHeaders):
+        return headers.number("Nats-Sequence")
     return int(headers.get("Nats-Sequence", "0")) if headers else 0
 
 

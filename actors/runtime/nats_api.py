@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from actors.runtime.nats_wire import RawHeaders, status_of
+from actors.runtime.raw_headers import RawHeaders, status_of
 from contracts.errors import BusError, BusUnavailable, StreamFull, WrongSequence
 from contracts.ports.bus import Stored, StreamSpec
 

@@ -28,7 +28,8 @@ from actors.runtime.nats_api import (
     ttl_header,
 )
 from actors.runtime.nats_consumer import DurableConsumer, LeaseWatch
-from actors.runtime.nats_wire import RawHeaders, Wire, encode_headers, status_of
+from actors.runtime.nats_wire import Wire
+from actors.runtime.raw_headers import RawHeaders, encode_headers, status_of
 from contracts.errors import BusUnavailable, NoResponders, WrongSequence
 from contracts.ports.bus import (
     Consumer,
@@ -47,6 +48,10 @@ API_TIMEOUT_S = 5.0
 RECEIVER_ACK_WAIT_S = 3600.0
 """Acknowledgement wait of a consumer whose losses are repaired by starting over: longer than
 any run waits in a queue, so that nothing is redelivered to the owner that holds it."""
+
+_STORED = metrics.bus_appends.labels("stored")
+_WRONG = metrics.bus_appends.labels("wrong_sequence")
+_UNAVAILABLE = metrics.bus_appends.labels("unavailable")
 
 _log = structlog.get_logger()
 
@@ -197,12 +202,12 @@ class NatsBus:
             answer, raw = await self._wire.ask(subject, data, timeout_s=timeout_s, headers=block)
             seq = read_ack(answer, raw)
         except WrongSequence:
-            metrics.bus_appends.labels("wrong_sequence").inc()
+            _WRONG.inc()
             raise
         except BusUnavailable:
-            metrics.bus_appends.labels("unavailable").inc()
+            _UNAVAILABLE.inc()
             raise
-        metrics.bus_appends.labels("stored").inc()
+        _STORED.inc()
         return seq
 
     async def last(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:

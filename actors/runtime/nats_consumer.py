@@ -19,12 +19,17 @@ from actors.runtime.nats_api import (
     is_tombstone,
     watch_config,
 )
-from actors.runtime.nats_wire import RawHeaders, Wire, status_of
+from actors.runtime.nats_wire import Wire
+from actors.runtime.raw_headers import RawHeaders, status_of
 from contracts.errors import BusError, BusUnavailable
 from contracts.ports.bus import Delivery, LeaseEntry, Stored
 
 Api = Callable[[str, dict[str, Any] | None], Awaitable[dict[str, Any]]]
 
+_TAKEN = frozenset((10013, 10105, 10148))
+"""Error codes: a consumer of that name exists."""
+
+_TAKE_OVER_TRIES = 10
 _STEP_BACK_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -180,13 +185,14 @@ class DurableConsumer(_PushConsumer):
 
         The consumer is deleted and made anew: the server refuses to redirect a bound one.
         """
-        while True:
+        for _ in range(_TAKE_OVER_TRIES):
             floor = await self._floor()
             if floor is not None:
                 await self._forget()
             if await self._create(floor or 0):
-                break
-        self._guard()
+                self._guard()
+                return
+        raise BusUnavailable(f"others keep taking {self._durable}")
 
     async def _floor(self) -> int | None:
         info = await self._info()
@@ -225,7 +231,7 @@ class DurableConsumer(_PushConsumer):
         try:
             await self._api(subject, body)
         except Refusal as refusal:
-            if refusal.err_code in (10013, 10100, 10105, 10148):
+            if refusal.err_code in _TAKEN:
                 return False
             raise
         return True

@@ -1,4 +1,4 @@
-"""One NATS connection, made for many small messages (ADR 0003).
+"""One NATS connection, made for many small messages.
 
 nats-py does the protocol, the reconnecting and the authentication. This subclass changes what
 costs most on the hot path and what is unsound there:
@@ -13,70 +13,23 @@ costs most on the hot path and what is unsound there:
 import asyncio
 import itertools
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from nats import errors as nats_errors
 from nats.aio.client import Client
 
 from actors.runtime import metrics
+from actors.runtime.raw_headers import status_of
 from contracts.errors import BusTimeout, BusUnavailable
 
 WRITE_BUFFER_LIMIT = 16 << 20
 """Bytes that may wait in the socket's buffer before a sender is refused."""
 
 _UNSAFE = re.compile(r"[\s\x00]")
-_HEADER_LINE = b"NATS/1.0"
 
 RawHandler = Callable[[str, str, bytes, bytes], None]
 """Takes subject, reply, data and the raw header block (empty if none)."""
-
-
-class RawHeaders(Mapping[str, str]):
-    """The headers of a message, parsed when first asked for."""
-
-    __slots__ = ("_parsed", "_raw")
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        self._parsed: dict[str, str] | None = None
-
-    def _fields(self) -> dict[str, str]:
-        if self._parsed is None:
-            parsed: dict[str, str] = {}
-            for line in self._raw.split(b"\r\n")[1:]:
-                name, found, value = line.partition(b":")
-                if found:
-                    parsed[name.strip().decode()] = value.strip().decode("utf-8", "replace")
-            self._parsed = parsed
-        return self._parsed
-
-    def __getitem__(self, name: str) -> str:
-        return self._fields()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields())
-
-    def __len__(self) -> int:
-        return len(self._fields())
-
-
-def status_of(raw_headers: bytes) -> int:
-    """Return the status in a header block's first line (503, 404, 204, 100), 0 if none."""
-    if raw_headers[8:9] != b" ":
-        return 0
-    code = raw_headers[9:12]
-    return int(code) if code.isdigit() else 0
-
-
-def encode_headers(headers: Mapping[str, str]) -> bytes:
-    """Return a header block. Raises ValueError for a name or value that would break out."""
-    lines = [_HEADER_LINE]
-    for name, value in headers.items():
-        if "\r" in value or "\n" in value or _UNSAFE.search(name) or ":" in name:
-            raise ValueError(f"not a legal header: {name!r}")
-        lines.append(f"{name}: {value}".encode())
-    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 class _RoutedClient(Client):

@@ -79,7 +79,8 @@ class Delivery(Protocol):
 
     @property
     def redelivered(self) -> bool:
-        """True from the second delivery on."""
+        """True from the second delivery on, as far as the server remembers: a consumer that
+        was taken over, or that started over after an outage, counts anew."""
         ...
 
     def ack(self) -> None:
