@@ -1,4 +1,4 @@
-"""One NATS connection, made for many small messages.
+"""One NATS connection, made for many small messages (decision 0009).
 
 nats-py does the protocol, the reconnecting and the authentication. This subclass changes what
 costs most on the hot path and what is unsound there:
