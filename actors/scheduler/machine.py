@@ -238,9 +238,12 @@ class SchedulerMachine:
 
     def _rejected(self, rejected: RunRejected) -> Effects:
         run = self._current(rejected.run_id, rejected.attempt)
-        if run is not None and run.worker == rejected.worker:
-            self._unassign(run)
-            self._requeue(run)
+        if run is None or run.worker != rejected.worker:
+            return []
+        self._unassign(run)
+        if run.cancel:
+            return self._end(run, RunOutcome(finish_reason="cancelled"))
+        self._requeue(run)
         return []
 
     def _settled(self, settled: RunSettled, now_ms: int) -> Effects:

@@ -38,7 +38,7 @@ async def _play(world: World, rng: random.Random) -> Counter[str]:
         done, pending = await asyncio.wait(living, timeout=CALM_S)
         assert not pending, "liveness: a person still waits long after the faults stopped"
         assert done
-    await asyncio.sleep(CALM_S)
+    await _quiet(world, people)
     records = Records(world)
     endings: Counter[str] = Counter()
     for person in people:
@@ -47,6 +47,18 @@ async def _play(world: World, rng: random.Random) -> Counter[str]:
     await check_rest(world)
     await world.stop()
     return endings
+
+
+async def _quiet(world: World, people: list[Person]) -> None:
+    """Wait until nothing is left to do, and a moment more; at most the calm time: what is not
+    done by then the checks name."""
+    for _ in range(int(CALM_S)):
+        await asyncio.sleep(1.0)
+        active = [await world.history.chat(person.chat_id) for person in people]
+        open_runs = any(chat is not None and chat.active_run_id for chat in active)
+        if not world.server.streams["RUNS"].messages and not open_runs:
+            await asyncio.sleep(3.0)
+            return
 
 
 def _draw_weather(world: World, rng: random.Random) -> None:

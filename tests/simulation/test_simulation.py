@@ -1,5 +1,6 @@
 """A few hundred seeds of the simulated world; `make simulate SEED=n` replays one."""
 
+import logging
 from collections import Counter
 
 import pytest
@@ -21,7 +22,7 @@ FOUND = {
 
 @pytest.fixture(autouse=True)
 def quiet() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(60))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BATCH))

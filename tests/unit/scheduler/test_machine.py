@@ -338,6 +338,17 @@ def test_rejected_run_goes_back_to_the_front_and_counts_no_loss() -> None:
         rejected = RunRejected(run_id="run_1", attempt=attempt, worker="gpu_a", reason="full")
 
 
+def test_rejected_run_that_is_cancelled_ends_instead_of_going_back() -> None:
+    pool = Pool()
+    pool.report("gpu_a")
+    pool.submit("run_1")
+    worker, attempt = pool.started["run_1"]
+    pool.tell(Asked(CancelQueued(run_id="run_1"), "me"))
+    unknown = RunRejected(run_id="run_1", attempt=attempt, worker=worker, reason="unknown")
+    (end,) = of(EndRun, pool.tell(Heard(unknown)))
+    assert end.outcome.finish_reason == "cancelled"
+
+
 def test_cancel_queued_ends_without_a_worker() -> None:
     pool = Pool()
     pool.submit("run_1")
