@@ -36,7 +36,7 @@ from ops.history.cql_queries import ALL, Kind, Query
 from ops.history.cql_schema import prepare_schema, qualified
 
 REQUEST_TIMEOUT_S = 5.0
-RECONNECT_MAX_S = 10.0
+RECONNECT_MAX_S = 2.0
 """How long a node that is back may go unnoticed."""
 IN_FLIGHT_MAX = 4096
 """Most queries in flight; one more is refused with HistoryUnavailable."""

@@ -21,13 +21,29 @@ class Store:
     two: History
 
 
+USED = pytest.StashKey[CqlServer]()
+
+
 @pytest.fixture(scope="session")
-def cql_server() -> Iterator[CqlServer]:
+def cql_server(pytestconfig: pytest.Config) -> Iterator[CqlServer]:
     with find_cql_server() as server:
+        pytestconfig.stash[USED] = server
         yield server
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("cql", marks=pytest.mark.cql)])
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    server = config.stash.get(USED, None)
+    if server is not None:
+        terminalreporter.write_line(f"history on CQL was tested with {server.what}")
+
+
+# The first test with a CQL server may have to fetch and start one.
+patient = pytest.mark.timeout(600)
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("cql", marks=[pytest.mark.cql, patient])])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     name: str = request.param
     if name == "memory":

@@ -3,26 +3,28 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 from operator import methodcaller
 from typing import Any
 
 import pytest
 
-from contracts.errors import HistoryConflict, HistoryUnavailable
+from contracts.errors import HistoryConflict, HistoryRefused, HistoryUnavailable
 from contracts.ports.history import ChatCursor
 from contracts.records import ApiKey, Chat, Message
-from ops.history import cql_list, open_history
+from ops.history import cql_list, open_history, parse_cql_address
 from ops.history.cql import CqlHistory
 from ops.history.cql_link import CqlLink, Row
 from ops.history.cql_list import ListPlace
 from ops.history.cql_queries import Query
 from ops.history.cql_schema import qualified
 from ops.history.migrations import migrations
+from tests.integration.history.conftest import patient
 from tests.integration.history.records import Turn, converse, new_chat, new_id, new_user
 from tests.support.cql import CqlServer
 
-pytestmark = pytest.mark.cql
+pytestmark = [pytest.mark.cql, patient]
 both_ways = pytest.mark.parametrize("lost", [False, True], ids=["not sent", "answer lost"])
 
 
@@ -347,6 +349,72 @@ async def test_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(HistoryUnavailable, match="not open"):
         await history.ping()
     await history.close()
+
+
+class Gate:
+    """A proxy before a server, which can be shut: connections break, new ones are refused."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = host, port
+        self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+        self.port = 0
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+        await self._server.wait_closed()
+
+    async def _serve(self, near: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
+        far, far_out = await asyncio.open_connection(*self._target)
+        self._writers += [near_out, far_out]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_pass_on(near, far_out))
+            group.create_task(_pass_on(far, near_out))
+
+
+async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    sink.close()
+
+
+async def test_server_gone_is_unavailable_until_it_is_back(cql_server: CqlServer) -> None:
+    (host,), port, keyspace, *_ = parse_cql_address(cql_server.url)
+    gate = Gate(host, port)
+    await gate.open()
+    history = open_cql(f"cql://127.0.0.1:{gate.port}/{keyspace}")
+    await history.open()
+    chat = new_chat()
+    await history.create_chat(chat)
+    turn = Turn(chat, 0)
+    await gate.shut()
+    with pytest.raises(HistoryRefused):
+        await turn.accept(history)
+    with pytest.raises(HistoryUnavailable):
+        await history.ping()
+    await gate.open()
+    while await chat_or_none(history, chat) is None:  # noqa: ASYNC110 - the driver tells nobody
+        await asyncio.sleep(0.1)
+    assert await all_messages(history, chat) == []
+    await turn.accept(history)
+    await history.close()
+    await gate.shut()
+
+
+async def chat_or_none(history: CqlHistory, chat: Chat) -> Chat | None:
+    with suppress(HistoryUnavailable):
+        return await history.chat(chat.chat_id)
+    return None
 
 
 async def test_link_closed_is_unavailable_and_opens_again(cql_server: CqlServer) -> None:
