@@ -91,10 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def named_error(error: BaseException) -> ParleyError | None:
-    """Return the first error of ours in an exception or a group of them: the one that caused
-    it, where that is ours too."""
+    """Return the first error of ours in an exception or a group of them."""
     if isinstance(error, ParleyError):
-        return (named_error(error.__cause__) if error.__cause__ else None) or error
+        return error
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             found = named_error(inner)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import click
 import uvloop
 
+from actors.runtime.host import TooManyCrashes
 from contracts.errors import ParleyError
 from ops.cli import named_error
 from ops.cli.options import with_settings
@@ -95,11 +96,15 @@ def _run(
         uvloop.run(run())
     except (ParleyError, BaseExceptionGroup) as error:
         named = named_error(error)
+        if isinstance(named, TooManyCrashes):
+            named = named_error(named.__cause__ or named) or named
         notifier.fault(str(named or error))
         if isinstance(named, NoModelFiles):
             click.echo(f"parley: {named}", err=True)
             sys.exit(_HOPELESS)
-        raise
+        if named is None:
+            raise
+        raise named from error
 
 
 def _plain(text: str) -> str:
