@@ -65,7 +65,7 @@ def main(args: Sequence[str]) -> int:
     install.perform(test=True)
     adopt_orphans()
     REPORTS.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, stop)
     outcomes = []
     try:
         for stage in chosen:
@@ -74,10 +74,18 @@ def main(args: Sequence[str]) -> int:
             outcomes.append(outcome)
             print(f"-- {stage.name}: {outcome.state} in {outcome.seconds:.1f} s", flush=True)
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         end_descendants()
     heading("summary")
     print(table(outcomes), flush=True)
     return 1 if any(outcome.state == "FAILED" for outcome in outcomes) else 0
+
+
+def stop(number: int, _frame: object) -> None:
+    """Leaves by way of the cleaning up, which a second signal (make sends its own) can't cut."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def heading(text: str) -> None:
