@@ -98,7 +98,7 @@ class Summary(Wire):
 
 class SessionRecord(Wire):
     """What a session actor is rebuilt from: the chat, its newest messages (oldest first), its
-    active run, the newest finished runs (for idempotency) and its summary."""
+    active run, the newest finished runs, newest first (for idempotency), and its summary."""
 
     chat: Chat
     messages: tuple[Message, ...] = ()

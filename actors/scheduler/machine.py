@@ -71,6 +71,7 @@ class SchedulerMachine:
         self._term = term
         self._attempts = 0
         self._arrivals = 0
+        self._begun_ms = now_ms
         self._listen_until_ms = now_ms + config.recovery_ms
         self._runs: dict[str, Run] = {}
         self._order = TieredOrder(config.tiers)
@@ -124,13 +125,13 @@ class SchedulerMachine:
             known.deliveries.append(message.delivery)
             return []
         self._arrivals += 1
-        run = Run(message.spec, [message.delivery], self._arrivals, fresh=not message.redelivered)
+        run = Run(message.spec, [message.delivery], self._arrivals, fresh=self._fresh(message))
         self._runs[run_id] = run
-        if message.redelivered and self._listening(now_ms):
+        if not run.fresh and self._listening(now_ms):
             self._listen_until_ms = max(self._listen_until_ms, now_ms + 200)
         if self._early.pop(run_id, None) is not None:
             return self._end(run, RunOutcome(finish_reason="cancelled"))
-        if len(self._order) >= self._config.queue_max and not message.redelivered:
+        if len(self._order) >= self._config.queue_max and run.fresh:
             problem = Problem(
                 code="at_capacity",
                 detail="The queue is full.",
@@ -139,6 +140,11 @@ class SchedulerMachine:
             return self._end(run, RunOutcome(finish_reason="error", error=problem))
         self._order.push(run)
         return []
+
+    def _fresh(self, message: RunSubmitted) -> bool:
+        """Whether no earlier scheduler can have seen the run. A wrong yes (clocks that differ)
+        costs one refused claim, never a wrong story."""
+        return not message.redelivered and message.spec.submitted_at_ms >= self._begun_ms
 
     def _dispatch(self, now_ms: int) -> Effects:
         effects: Effects = []

@@ -25,7 +25,8 @@ DeliveryId = int
 
 @dataclass(frozen=True, slots=True)
 class RunSubmitted:
-    """A delivery of `RUNS`. `redelivered`: another scheduler may have dispatched it before."""
+    """A delivery of `RUNS`. `redelivered` True: another scheduler may have dispatched it
+    before (False proves nothing after a take-over)."""
 
     spec: RunSpec
     delivery: DeliveryId

@@ -230,8 +230,9 @@ class SessionHost:
             )
 
     async def _load(self, session: _Session) -> SessionMachine | None:
-        """Rebuild the chat from history. Without history new prompts are refused at once and
-        everything else waits; commands to a chat that is gone are answered and done."""
+        """Rebuild the chat from history. Without history all commands wait (the edge refuses
+        new prompts by itself; one that waits too long expires); commands to a chat that is
+        gone are answered and done."""
         try:
             record = await self._history.load_session(
                 session.chat_id,
@@ -240,7 +241,6 @@ class SessionHost:
             )
         except HistoryUnavailable:
             session.reload_at_ms = self._clock.monotonic_ms() + int(_RELOAD_S * 1000)
-            self._refuse_new(session)
             return None
         if record is None:
             self._answer_gone(session)
@@ -248,19 +248,6 @@ class SessionHost:
         metrics.ACTIVATIONS.inc()
         session.machine = SessionMachine(self._config, record)
         return session.machine
-
-    def _refuse_new(self, session: _Session) -> None:
-        kept: deque[SessionMessage] = deque()
-        for message in session.inbox:
-            if isinstance(message, Command) and isinstance(message.body, SubmitPrompt):
-                delivery = session.hands.deliveries[message.delivery]
-                problem = Problem(code="unavailable", detail="History is away; try again soon.")
-                self._reject(message.body, problem)
-                if not delivery.redelivered:
-                    session.hands.deliveries.pop(message.delivery).ack()
-                    continue
-            kept.append(message)
-        session.inbox = kept
 
     def _answer_gone(self, session: _Session) -> None:
         for message in session.inbox:

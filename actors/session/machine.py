@@ -70,7 +70,7 @@ class SessionMachine:
         self._older_runs = len(record.recent_runs) >= config.runs_loaded
         self._runs: dict[str, Progress] = {}
         self._early: dict[str, EarlyCancel] = {}
-        for run in record.recent_runs:
+        for run in reversed(record.recent_runs):
             self._remember(run)
         active = record.active_run
         if active is not None:

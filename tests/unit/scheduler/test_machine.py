@@ -163,6 +163,15 @@ def test_submit_redelivered_run_may_have_been_claimed() -> None:
     assert isinstance(send.command, StartRun) and send.command.expect_epoch is None
 
 
+def test_submit_from_before_this_scheduler_may_have_been_claimed() -> None:
+    pool = Pool()
+    pool.machine = SchedulerMachine(pool.config, 3, 500)
+    pool.report()
+    pool.now_ms = 2_000
+    (send,) = of(Send, pool.submit("run_1"))
+    assert isinstance(send.command, StartRun) and send.command.expect_epoch is None
+
+
 def test_submit_without_a_slot_waits_and_says_where() -> None:
     pool = Pool()
     pool.report(slots=1)

@@ -439,6 +439,28 @@ def test_rebuilt_with_an_active_run_queues_it_again_only_when_its_prompt_comes_a
     assert spec.prompt_tokens == world.only(EnqueueRun).spec.prompt_tokens
 
 
+def test_rebuilt_remembers_the_newest_runs_longest() -> None:
+    runs = tuple(
+        RunRecord(
+            run_id=f"run_{i}",
+            chat_id="chat",
+            user_id="user",
+            prompt_id="p",
+            answer_id="a",
+            created_at_ms=i,
+            state="completed",
+        )
+        for i in reversed(range(50))
+    )
+    world = World(SessionRecord(chat=CHAT, recent_runs=runs))
+    world.deliver(submit("run_new"))
+    world.deliver(finished("run_new"))
+    newest = CancelRun(run_id="run_49", chat_id="chat", user_id="user", reply_to="me")
+    assert kinds(world.deliver(newest)) == ["Reply", "Acknowledge"]
+    oldest = CancelRun(run_id="run_0", chat_id="chat", user_id="user", reply_to="me")
+    assert kinds(world.deliver(oldest)) == ["LookUpRun"]
+
+
 def test_stale_owner_is_refused_by_history_and_asks_to_be_rebuilt() -> None:
     world = World()
     world.chat = msgspec.structs.replace(world.chat, active_run_id="run_other")
