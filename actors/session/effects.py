@@ -31,6 +31,7 @@ from actors.session.state import (
     TerminalWritten,
     WriteTerminal,
 )
+from actors.session.titles import title_of
 from contracts.codec import encode
 from contracts.errors import (
     BusUnavailable,
@@ -110,8 +111,9 @@ class EffectRunner:
                     answer = await history.message(chat_id, record.answer_id) if record else None
                     return RunLookedUp(run_id, record, answer)
                 case AcceptPrompt(prompt, answer, run):
+                    title = title_of(prompt.content)
                     chat = await history.accept_prompt(
-                        chat_id, prompt=prompt, answer=answer, run=run
+                        chat_id, prompt=prompt, answer=answer, run=run, title=title
                     )
                     return PromptStored(run_id, chat)
                 case SaveAnswer(answer, run):

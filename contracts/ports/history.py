@@ -113,10 +113,11 @@ class History(Protocol):
     # runs
 
     async def accept_prompt(
-        self, chat_id: str, *, prompt: Message, answer: Message, run: RunRecord
+        self, chat_id: str, *, prompt: Message, answer: Message, run: RunRecord, title: str = ""
     ) -> Chat:
         """In one step: store both messages and the run, make it the chat's active run, move
-        the chat's activity to `run.created_at_ms` and `next_position` past the answer.
+        the chat's activity to `run.created_at_ms` and `next_position` past the answer, and
+        name a chat that has no title `title`.
 
         Returns the chat after it. Repeating it for the same run changes nothing.
         Raises HistoryConflict if another run is active, the chat is gone, or

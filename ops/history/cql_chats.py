@@ -123,19 +123,19 @@ class CqlChats:
     # runs
 
     async def accept_prompt(
-        self, chat_id: str, *, prompt: Message, answer: Message, run: RunRecord
+        self, chat_id: str, *, prompt: Message, answer: Message, run: RunRecord, title: str = ""
     ) -> Chat:
         turn = Turn(messages=(prompt, answer), run=run)
         for _ in range(RACES_MAX):
             try:
-                state, after = await self._decide(chat_id, turn)
+                state, after = await self._decide(chat_id, turn, title)
             except HistoryUnavailable as error:
                 raise HistoryRefused(str(error)) from error
             if state.chat == after or await self._accept(state, after, turn):
                 return after
         raise HistoryRefused(f"{chat_id} changes too often to take a prompt")
 
-    async def _decide(self, chat_id: str, turn: Turn) -> tuple[ChatState, Chat]:
+    async def _decide(self, chat_id: str, turn: Turn, title: str) -> tuple[ChatState, Chat]:
         """Return the chat's state and the chat as it shall be with this turn, which is the
         same if the turn was accepted before; raise HistoryConflict if the chat refuses it.
         Prepares the acceptance, but nothing that it does can be seen yet.
@@ -148,6 +148,7 @@ class CqlChats:
         await self._check_acceptable(state, turn)
         after = msgspec.structs.replace(
             state.chat,
+            title=state.chat.title or title,
             active_run_id=turn.run.run_id,
             active_at_ms=turn.run.created_at_ms,
             next_position=turn.messages[-1].position + 1,
@@ -177,16 +178,18 @@ class CqlChats:
     async def _accept(self, state: ChatState, after: Chat, turn: Turn) -> bool:
         """Replace the state by the one with this turn; False if it is no longer the chat's.
 
-        Between two states with no active run and the same next position nothing else of
-        the decision can differ, so the transaction need not compare more.
+        Between two states with no active run, the same next position and the same title
+        nothing else of the decision can differ, so the transaction need not compare more.
         """
         applied = await self._link.applied(
             q.ACCEPT,
+            after.title,
             turn.run.run_id,
             after.active_at_ms,
             after.next_position,
             encode(turn).decode(),
             after.chat_id,
+            state.chat.title,
             state.chat.next_position,
         )
         if applied:

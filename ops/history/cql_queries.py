@@ -79,9 +79,9 @@ CHAT = Query(f"SELECT {_list(columns(Chat))}, deleting FROM chats WHERE chat_id 
 STATE = Query(f"SELECT {_list(STATE_COLUMNS)} FROM chats WHERE chat_id = ?")  # noqa: S608
 STATE_SERIAL = Query(STATE.text, Kind.SERIAL_READ)
 ACCEPT = Query(
-    "UPDATE chats SET active_run_id = ?, active_at_ms = ?, next_position = ?, "
+    "UPDATE chats SET title = ?, active_run_id = ?, active_at_ms = ?, next_position = ?, "
     "turn = ? WHERE chat_id = ? "
-    "IF active_run_id = '' AND next_position = ? AND deleting = false",
+    "IF title = ? AND active_run_id = '' AND next_position = ? AND deleting = false",
     _LWT,
 )
 FINISH = Query(

@@ -175,7 +175,7 @@ class MemoryHistory:
     # runs
 
     async def accept_prompt(
-        self, chat_id: str, *, prompt: Message, answer: Message, run: RunRecord
+        self, chat_id: str, *, prompt: Message, answer: Message, run: RunRecord, title: str = ""
     ) -> Chat:
         self._check()
         chat = self._chats.get(chat_id)
@@ -197,6 +197,7 @@ class MemoryHistory:
         runs[run.run_id] = run
         self._chats[chat_id] = msgspec.structs.replace(
             chat,
+            title=chat.title or title,
             active_run_id=run.run_id,
             active_at_ms=run.created_at_ms,
             next_position=answer.position + 1,

@@ -166,10 +166,10 @@ class SqliteHistory:
     # runs
 
     async def accept_prompt(
-        self, chat_id: str, *, prompt: Message, answer: Message, run: RunRecord
+        self, chat_id: str, *, prompt: Message, answer: Message, run: RunRecord, title: str = ""
     ) -> Chat:
         return await self._writer.call(
-            lambda db: calls.accept_prompt(db, chat_id, prompt, answer, run)
+            lambda db: calls.accept_prompt(db, chat_id, prompt, answer, run, title)
         )
 
     async def finish_run(self, chat_id: str, *, answer: Message, run: RunRecord) -> bool:

@@ -146,7 +146,12 @@ def messages(
 
 
 def accept_prompt(
-    db: sqlite3.Connection, chat_id: str, prompt: Message, answer: Message, run: RunRecord
+    db: sqlite3.Connection,
+    chat_id: str,
+    prompt: Message,
+    answer: Message,
+    run: RunRecord,
+    title: str,
 ) -> Chat:
     """Store the turn and make its run the active one; see the port."""
     chat = one(db, Chat, "chat_id = ?", chat_id)
@@ -166,6 +171,7 @@ def accept_prompt(
     insert(db, run)
     after = msgspec.structs.replace(
         chat,
+        title=chat.title or title,
         active_run_id=run.run_id,
         active_at_ms=run.created_at_ms,
         next_position=answer.position + 1,

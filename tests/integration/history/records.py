@@ -99,9 +99,9 @@ class Turn:
             ended_at_ms=at_ms + 500,
         )
 
-    async def accept(self, history: History) -> Chat:
+    async def accept(self, history: History, title: str = "") -> Chat:
         return await history.accept_prompt(
-            self.chat_id, prompt=self.prompt, answer=self.answer, run=self.run
+            self.chat_id, prompt=self.prompt, answer=self.answer, run=self.run, title=title
         )
 
     async def finish(self, history: History) -> bool:

@@ -47,6 +47,29 @@ async def test_prompt_accepted_again_changes_nothing(store: Store) -> None:
     assert found == [first.prompt, first.final_answer, second.prompt, second.answer]
 
 
+async def test_prompt_names_a_chat_without_a_title_and_no_other(store: Store) -> None:
+    bare, named = await stored_chat(store), msgspec.structs.replace(new_chat(), title="Mine")
+    await store.one.create_chat(named)
+    for chat, title in ((bare, "Words"), (named, "Mine")):
+        turn = Turn(chat, 0)
+        assert (await turn.accept(store.one, title="Words")).title == title
+        assert (await turn.accept(store.two, title="Other")).title == title
+        found = await store.two.chat(chat.chat_id)
+        assert found is not None and found.title == title
+
+
+async def test_prompt_and_a_new_title_at_once_leave_the_title_that_was_given(
+    store: Store,
+) -> None:
+    chat = await stored_chat(store)
+    await asyncio.gather(
+        Turn(chat, 0).accept(store.one, title="Words"),
+        store.two.update_chat(chat.chat_id, title="Mine"),
+    )
+    found = await store.one.chat(chat.chat_id)
+    assert found is not None and (found.title, found.next_position) == ("Mine", 2)
+
+
 async def test_prompt_while_another_run_is_active_conflicts_and_is_never_seen(
     store: Store,
 ) -> None:
