@@ -1,11 +1,13 @@
 """Chats: create, list by recent activity, read, rename, delete, and their messages."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 from litestar.types import ASGIApp
 
-from contracts.errors import HistoryConflict
+from contracts.errors import HistoryConflict, Problem
 from contracts.ids import ENTROPY_BYTES, make_id
 from contracts.ports.clock import Clock
 from contracts.ports.history import ChatCursor, History
@@ -15,7 +17,7 @@ from edge.cursors import CursorSigner
 from edge.identity import Caller, Identity
 from edge.models import Models
 from edge.ownership import Ownership, no_chat
-from edge.problems import refuse
+from edge.problems import problem_document, refuse
 from edge.replies import EmptyReply, json_reply, rfc3339
 from edge.routes import AnyRequest, Route
 
@@ -168,9 +170,11 @@ class Chats:
         following = None
         if len(messages) > limit:
             following = self._cursors.sign(scope, (messages[limit].position,))
+        page = messages[:limit]
+        errors = await self._errors(page)
         return json_reply(
             {
-                "data": [_message_view(message) for message in messages[:limit]],
+                "data": [_message_view(m, errors.get(m.message_id)) for m in page],
                 "nextCursor": following,
                 "activeRun": await self._active_run(chat),
             }
@@ -180,6 +184,12 @@ class Chats:
         caller = await self._identity.caller(request)
         chat_id = path_id(request, "chat_id", "chat")
         return caller, await self._ownership.chat(chat_id, caller.user_id)
+
+    async def _errors(self, messages: Sequence[Message]) -> dict[str, Problem]:
+        """Return why answers failed, by message id; a run's record keeps it."""
+        failed = [m for m in messages if m.status == "failed" and m.run_id is not None]
+        runs = await asyncio.gather(*(self._history.run(m.chat_id, m.run_id or "") for m in failed))
+        return {run.answer_id: run.error for run in runs if run is not None and run.error}
 
     async def _active_run(self, chat: Chat) -> dict[str, Any] | None:
         if chat.active_run_id is None:
@@ -206,7 +216,7 @@ def _chat_view(chat: Chat) -> dict[str, Any]:
     }
 
 
-def _message_view(message: Message) -> dict[str, Any]:
+def _message_view(message: Message, error: Problem | None) -> dict[str, Any]:
     view: dict[str, Any] = {
         "messageId": message.message_id,
         "role": message.role,
@@ -220,6 +230,7 @@ def _message_view(message: Message) -> dict[str, Any]:
         "model": message.model,
         "finishReason": message.finish_reason,
         "usage": message.usage,
+        "error": None if error is None else problem_document(error),
     }
     view.update({name: value for name, value in optional.items() if value is not None})
     return view

@@ -37,6 +37,14 @@ test("a streamed answer keeps its key and its recoveries when the stored one arr
   assert.equal(merged[1]?.recoveries, 1);
 });
 
+test("a failed answer keeps the reason that the edge states", () => {
+  const error = { code: "worker_lost", title: "Lost", detail: "Three workers died.", status: 500 };
+  const failed = message("a", { role: "assistant", status: "failed", runId: "r1", error });
+  const { error: _, ...bare } = failed;
+  assert.equal(shownPage({ data: [failed] })[0]?.problem, "Three workers died.");
+  assert.equal(shownPage({ data: [bare] })[0]?.problem, "The answer failed for an unknown reason");
+});
+
 test("a fresh newest page keeps the older messages already loaded", () => {
   const all = ["m1", "m2", "m3", "m4"].map((id) => message(id));
   const shown = shownPage({ data: [...all].reverse() });

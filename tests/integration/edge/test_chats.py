@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from contracts.events import MessageDelta
 from contracts.records import Message, RunRecord
 from tests.integration.edge.conftest import EdgeStack
 
@@ -159,6 +160,24 @@ async def test_messages_name_the_run_in_flight(stack: EdgeStack) -> None:
     deleted = await stack.client.delete(f"/chats/{chat_id}", headers=me)
     assert deleted.status_code == 409
     assert deleted.json()["runId"] == accepted["runId"]
+
+
+async def test_messages_say_why_an_answer_failed(stack: EdgeStack) -> None:
+    me = await stack.guest()
+    chat_id = await stack.chat(me)
+    for state in ("completed", "failed"):
+        await stack.prompt(me, chat_id)
+        run = await stack.peers.begin()
+        await run.write(MessageDelta(delta="Half a"))
+        await stack.peers.finish(run, state)
+    page = (await stack.client.get(f"/chats/{chat_id}/messages", headers=me)).json()["data"]
+    failed, *others = page
+    assert (failed["status"], failed["content"]) == ("failed", "Half a")
+    error = failed["error"]
+    assert (error["code"], error["status"]) == ("worker_lost", 500)
+    assert error["detail"] == "three workers died"
+    assert {"type", "title"} <= error.keys()
+    assert all("error" not in message for message in others)
 
 
 async def test_chat_with_an_unknown_model_is_refused(stack: EdgeStack) -> None:

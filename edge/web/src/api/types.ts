@@ -41,6 +41,8 @@ export interface Message {
   readonly runId?: string | null;
   readonly model?: string | null;
   readonly finishReason?: string | null;
+  /** Why a failed answer failed. */
+  readonly error?: Problem | null;
 }
 
 export interface ActiveRun {

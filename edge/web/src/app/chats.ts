@@ -2,6 +2,7 @@
 
 import type { Chat, Message, MessagePage } from "../api/types.ts";
 import type { RunView } from "../stream/run.ts";
+import { problemWords } from "../stream/words.ts";
 
 const TITLE_MAX = 60;
 
@@ -40,7 +41,7 @@ function shown(message: Message): Shown {
     status: message.status,
     finishReason: message.finishReason ?? null,
     recoveries: 0,
-    problem: message.status === "failed" ? "The answer failed" : "",
+    problem: message.status === "failed" ? problemWords(message.error ?? null) : "",
   };
 }
 
@@ -72,7 +73,7 @@ export function finishedAnswer(view: RunView): Shown {
     status: ENDINGS[view.phase] ?? "pending",
     finishReason: view.finishReason,
     recoveries: view.recoveries,
-    problem: view.problem?.detail || view.problem?.title || "",
+    problem: view.phase === "failed" ? problemWords(view.problem) : "",
   };
 }
 

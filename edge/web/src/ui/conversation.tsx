@@ -99,7 +99,7 @@ function note(message: Shown): string {
     case "cancelled":
       return "Stopped";
     case "failed":
-      return message.problem || "The answer failed";
+      return message.problem;
     case "pending":
       return "Waiting for the answer…";
     default:
