@@ -67,11 +67,12 @@ class SessionMachine:
         self._messages = list(record.messages)
         self._done: dict[str, RunRecord] = {}
         self._keys: dict[str, RunRecord] = {}
+        self._inherited: dict[str, None] = {}
         self._older_runs = len(record.recent_runs) >= config.runs_loaded
         self._runs: dict[str, Progress] = {}
         self._early: dict[str, EarlyCancel] = {}
         for run in reversed(record.recent_runs):
-            self._remember(run)
+            self._inherit(run)
         active = record.active_run
         if active is not None:
             self._runs[active.run_id] = Progress(
@@ -146,7 +147,7 @@ class SessionMachine:
         if progress is not None:
             return self._submit_again(progress, submit, delivery)
         if submit.run_id in self._done:
-            return self._accepted_before(submit, self._done[submit.run_id], delivery)
+            return self._submit_ended(submit, self._done[submit.run_id], delivery)
         if now_ms > submit.expires_at_ms:
             return self._refuse(submit, delivery, "expired", "The prompt came too late.")
         key = submit.idempotency_key
@@ -171,7 +172,23 @@ class SessionMachine:
             return (LookUpKey(submit.run_id, key),)
         return self._store(progress, now_ms)
 
+    def _submit_ended(self, submit: SubmitPrompt, record: RunRecord, delivery: int) -> Effects:
+        """A run that an earlier owner ended before it was queued may lack its terminal event:
+        its prompt is acknowledged last, so that it comes again."""
+        if record.run_id not in self._inherited:
+            return self._accepted_before(submit, record, delivery)
+        del self._inherited[record.run_id]
+        answer = self._message(record.answer_id)
+        progress = Progress(record.run_id, Phase.CLOSING, record=record, answer=answer)
+        progress.submits.append(delivery)
+        self._runs[record.run_id] = progress
+        accepted = Reply(submit.reply_to, self._acceptance(record, replayed=False))
+        return (accepted, *self._end_unqueued(progress, RunOutcome(finish_reason="stop")))
+
     def _submit_again(self, progress: Progress, submit: SubmitPrompt, delivery: int) -> Effects:
+        if progress.phase is Phase.LOOKING and progress.finished is None:
+            progress.held.append((submit, delivery))
+            return ()
         if progress.phase in _BEFORE_QUEUE or progress.phase is Phase.QUEUEING:
             progress.submits.append(delivery)
             return ()
@@ -192,7 +209,11 @@ class SessionMachine:
         if earlier is None:
             return self._store(progress, now_ms)
         del self._runs[progress.run_id]
-        return self._same_key(submit, earlier, *progress.submits, *progress.cancels)
+        unknown = tuple(Reply(to, CancelReply(status="unknown")) for to in progress.waiting)
+        return (
+            *self._same_key(submit, earlier, *progress.submits, *progress.cancels),
+            *unknown,
+        )
 
     def _same_key(self, submit: SubmitPrompt, earlier: RunRecord, *deliveries: int) -> Effects:
         if earlier.body_hash == submit.body_hash:
@@ -330,9 +351,16 @@ class SessionMachine:
         return (AskCancel(progress.run_id, model.pool),) if model else ()
 
     def _looked_up(self, progress: Progress, found: RunLookedUp, now_ms: int) -> Effects:
-        record = found.record
         if progress.phase is Phase.RESOLVING:
-            return self._resolved(progress, record)
+            return self._resolved(progress, found.record)
+        held, progress.held = progress.held, []
+        effects = self._found(progress, found, now_ms)
+        for submit, delivery in held:
+            effects += self._submit(submit, delivery, now_ms)
+        return effects
+
+    def _found(self, progress: Progress, found: RunLookedUp, now_ms: int) -> Effects:
+        record = found.record
         if record is None and progress.finished is None:
             del self._runs[progress.run_id]
             return self._hold_early(progress, now_ms)
@@ -344,7 +372,7 @@ class SessionMachine:
         if record.state == "active":
             progress.phase = Phase.RUNNING
             return self._ask_cancel(progress, now_ms)
-        self._remember(record)
+        self._inherit(record)
         return self._end(progress)
 
     def _resolved(self, progress: Progress, record: RunRecord | None) -> Effects:
@@ -410,12 +438,19 @@ class SessionMachine:
     def _write_terminal(self, progress: Progress) -> Effects:
         closed = progress.closed
         assert closed is not None
-        if closed.terminal is not None:
+        if closed.terminal is not None or self._log_is_gone(progress, closed):
             return self._end(progress)
         progress.phase = Phase.ENDING
         progress.retry_at_ms = None
         event = outcomes.terminal_event(progress.record)
         return (WriteTerminal(progress.run_id, closed.next_seq, event),)
+
+    @staticmethod
+    def _log_is_gone(progress: Progress, closed: RunClosed) -> bool:
+        """An empty log of an answer that has text: readers have history by now, and a terminal
+        event alone would tell them another story."""
+        answer = progress.answer
+        return closed.next_seq == 1 and answer is not None and bool(answer.content)
 
     def _end(self, progress: Progress) -> Effects:
         del self._runs[progress.run_id]
@@ -518,9 +553,15 @@ class SessionMachine:
         while len(self._done) > self._config.runs_loaded:
             oldest = next(iter(self._done))
             forgotten = self._done.pop(oldest)
+            self._inherited.pop(oldest, None)
             self._older_runs = True
             if forgotten.idempotency_key is not None:
                 self._keys.pop(forgotten.idempotency_key, None)
+
+    def _inherit(self, record: RunRecord) -> None:
+        """Remember a run that somebody else ended, perhaps by halves."""
+        self._inherited[record.run_id] = None
+        self._remember(record)
 
     def _remember_key(self, record: RunRecord) -> None:
         if record.idempotency_key is not None:

@@ -248,7 +248,8 @@ class Progress:
     """One run's way through the session. `retry_at_ms` None: an effect is in flight, or
     nothing is due. `submits`, `cancels` and `finishes` are deliveries to acknowledge when
     their time comes; `waiting` are reply subjects of cancels. `doubtful`: the prompt may have been
-    stored although history reported a failure."""
+    stored although history reported a failure. `held` are prompts that came while the run was
+    looked up: what they mean is known then."""
 
     run_id: str
     phase: Phase
@@ -267,6 +268,7 @@ class Progress:
     cancels: list[DeliveryId] = field(default_factory=list)
     finishes: list[DeliveryId] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
+    held: list[tuple[SubmitPrompt, DeliveryId]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from actors.session.state import (
     Effect,
     EnqueueRefused,
     EnqueueRun,
+    KeyLookedUp,
     LookUpRun,
     PromptConflict,
     PromptStored,
@@ -459,6 +460,76 @@ def test_rebuilt_remembers_the_newest_runs_longest() -> None:
     assert kinds(world.deliver(newest)) == ["Reply", "Acknowledge"]
     oldest = CancelRun(run_id="run_0", chat_id="chat", user_id="user", reply_to="me")
     assert kinds(world.deliver(oldest)) == ["LookUpRun"]
+
+
+def test_rebuilt_between_save_and_terminal_of_an_unqueued_run_writes_the_terminal() -> None:
+    world = World()
+    cancel = CancelRun(run_id="run_1", chat_id="chat", user_id="user", reply_to="me")
+    world.deliver(cancel)
+    world.fail.add(WriteTerminal)
+    assert "Acknowledge" not in kinds(world.deliver(submit()))
+    fresh = rebuilt(world)
+    effects = fresh.deliver(submit())
+    assert kinds(effects) == ["Reply", "CloseLog", "WriteTerminal", "Acknowledge"]
+    assert isinstance(fresh.terminals["run_1"], RunCancelled)
+    assert kinds(fresh.deliver(submit())) == ["Reply", "Acknowledge"]
+
+
+def test_rebuilt_after_the_log_of_an_ended_run_aged_out_writes_nothing_into_it() -> None:
+    world = World()
+    world.deliver(submit())
+    world.deliver(finished())
+    effects = rebuilt(world).deliver(submit())
+    assert kinds(effects) == ["Reply", "CloseLog", "Acknowledge"]
+
+
+def test_submit_during_the_look_up_of_its_cancel_is_answered_after_it() -> None:
+    world = World()
+    world.fail.add(LookUpRun)
+    cancel = CancelRun(run_id="run_1", chat_id="chat", user_id="user", reply_to="me")
+    world.deliver(cancel)
+    assert world.deliver(submit()) == []
+    world.fail.clear()
+    world.now_ms += 1_000
+    effects = world.tell(Tick())
+    assert isinstance(world.terminals["run_1"], RunCancelled)
+    assert kinds(effects).count("Acknowledge") == 2
+    assert world.machine.idle
+
+
+def test_cancel_of_a_replayed_prompt_is_answered() -> None:
+    runs = tuple(
+        RunRecord(
+            run_id=f"run_{i}",
+            chat_id="chat",
+            user_id="user",
+            prompt_id="p",
+            answer_id="a",
+            created_at_ms=i,
+            state="completed",
+        )
+        for i in reversed(range(50))
+    )
+    world = World(SessionRecord(chat=CHAT, recent_runs=runs))
+    cancel = CancelRun(run_id="run_new", chat_id="chat", user_id="user", reply_to="me")
+    world.deliver(cancel)
+    world.deliver(submit("run_new", idempotency_key="k", body_hash="h"))
+    earlier = msgspec.structs.replace(runs[0], idempotency_key="k", body_hash="h")
+    effects = world.tell(KeyLookedUp("run_new", earlier))
+    assert Reply("me", CancelReply(status="unknown")) in effects
+    assert kinds(effects).count("Acknowledge") == 2
+    assert world.machine.idle
+
+
+def rebuilt(world: World) -> World:
+    """The next owner's machine, over the same history."""
+    runs = tuple(run for run in world.runs.values() if run.state != "active")
+    record = SessionRecord(
+        chat=world.chat, messages=tuple(world.messages.values()), recent_runs=runs
+    )
+    fresh = World(record)
+    fresh.runs, fresh.messages = world.runs, world.messages
+    return fresh
 
 
 def test_stale_owner_is_refused_by_history_and_asks_to_be_rebuilt() -> None:
