@@ -466,6 +466,10 @@ class SchedulerMachine:
         return 5_000 if wait_ms is None else wait_ms
 
     def _announce(self, now_ms: int) -> Effects:
+        """Tell the edges how the pool stands, once its workers had time to report: until then
+        the edges go by what the last scheduler said."""
+        if self._listening(now_ms):
+            return []
         status = self._pool_status(now_ms)
         last = self._status
         changed = last is None or (status.healthy, status.admit) != (last.healthy, last.admit)

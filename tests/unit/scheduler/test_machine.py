@@ -497,3 +497,12 @@ def test_describe_lists_workers_and_the_queue_in_its_order() -> None:
         ("run_3", "queued", 2),
     ]
     assert [w.worker for w in answer.body.workers] == ["gpu_a"]
+
+
+def test_status_is_not_told_before_the_workers_had_time_to_report() -> None:
+    pool = Pool(listening=True)
+    assert not of(Broadcast, pool.tick())
+    pool.report()
+    assert not of(Broadcast, pool.tick())
+    (status,) = of(Broadcast, pool.tick(pool.config.recovery_ms))
+    assert status.status.healthy and status.status.admit["free"]
