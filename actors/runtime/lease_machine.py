@@ -140,8 +140,8 @@ class LeaseMachine:
         match message:
             case Seen(revision, None):
                 return (Write(revision),)
-            case Seen(revision, value) if value == self._value and self._unsure_ms is not None:
-                return self._believe(revision, self._unsure_ms, now_ms)
+            case Seen(revision, value) if value == self._value:
+                return self._believe(revision, self._sent_ms(revision), now_ms)
             case Wrote(revision, sent_at_ms):
                 return self._believe(revision, sent_at_ms, now_ms)
             case Unsure(sent_at_ms):
@@ -153,12 +153,20 @@ class LeaseMachine:
 
     def _believe(self, revision: int, sent_at_ms: int, now_ms: int) -> tuple[LeaseEffect, ...]:
         self._unsure_ms = None
-        if now_ms >= sent_at_ms + 2 * self._ttl_ms // 3:
+        self._revision = revision
+        self._confirmed_ms = sent_at_ms
+        if now_ms >= self.doubt_at_ms:
             return (Write(revision),)
         self._phase = "held"
-        self._revision = self.epoch = revision
-        self._confirmed_ms = sent_at_ms
+        self.epoch = revision
         return (Held(revision),)
+
+    def _sent_ms(self, revision: int) -> int:
+        """Return when the write that made `revision`, which holds our value, was sent, or
+        earlier: an unsure write that was never stored must not lend its time to an older one."""
+        if revision == self._revision or self._unsure_ms is None:
+            return self._confirmed_ms
+        return self._unsure_ms
 
     def _hold(self, message: LeaseMessage, now_ms: int) -> tuple[LeaseEffect, ...]:
         match message:
@@ -167,7 +175,7 @@ class LeaseMachine:
             case Unsure(sent_at_ms):
                 self._note_unsure(sent_at_ms)
             case Seen(revision, value) if value == self._value:
-                self._confirm(revision, self._unsure_ms or self._confirmed_ms)
+                self._confirm(revision, self._sent_ms(revision))
             case Seen(revision, _) if revision > self._revision:
                 return self._lose()
             case Conflict() if self._unsure_ms is None:

@@ -106,7 +106,7 @@ class Trainer:
         )
         self._publish()
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
+    @torch.no_grad()
     def _publish(self) -> None:
         for fast, exact in zip(self.network.parameters(), self.master.parameters(), strict=True):
             fast.copy_(exact)

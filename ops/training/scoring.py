@@ -44,7 +44,7 @@ class Speaker:
         self.tokenizer = text.load(folder / "tokenizer.json")
         self.model = LlamaForCausalLM.from_pretrained(folder).float().eval()
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    @torch.inference_mode()
     def answer(self, prompts: Sequence[list[int]]) -> list[tuple[str, bool]]:
         """For each prompt the answer's text and whether it ended by itself within the limit."""
         width = max(map(len, prompts))

@@ -153,7 +153,13 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     events.RunFailed(error=PROBLEM, message_id="msg_2"),
     events.NumberedEvent(seq=4, event=DELTA),
     # log
-    log.Claim(writer="gpu_1", attempt=1048577, first=40, at_ms=1_700_000_000_000),
+    log.Claim(
+        writer="gpu_1",
+        attempt=1048577,
+        first=40,
+        at_ms=1_700_000_000_000,
+        claim_id="9f8e7d6c5b4a3921",
+    ),
     log.LogEntry(
         epoch=41,
         seq=4,

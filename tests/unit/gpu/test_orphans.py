@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from actors.gpu.orphans import PARENT, end_processes, engine_processes, first_in_children
+from tests.support.families import wait_gone
 
 ROOT = Path(__file__).resolve().parents[3]
 OWNER = """
@@ -29,10 +30,9 @@ def test_child_dies_with_its_killed_parent() -> None:
         [sys.executable, "-c", OWNER], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout is not None
-        child = psutil.Process(int(owner.stdout.readline()))
+        child = int(owner.stdout.readline())
         owner.kill()
-        gone, _ = psutil.wait_procs([child], timeout=20)
-        assert gone
+        wait_gone(child, patience_s=20)
 
 
 def test_block_leaves_no_trace_in_the_owner() -> None:
