@@ -32,6 +32,7 @@ class RunningStack:
     def __init__(self, home: Path, *words: str) -> None:
         self.home = home
         self.port = free_port()
+        self._nats_port = free_port()
         self._words = words
         self._said: list[str] = []
         self._process: subprocess.Popen[str] | None = None
@@ -52,12 +53,12 @@ class RunningStack:
         """All that it printed."""
         return "\n".join(self._said)
 
-    def start(self) -> "RunningStack":
+    def start(self, patience_s: float = START_S) -> "RunningStack":
         """Start it and return when it says that it is ready."""
         self._said = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ops.cli", "up", "--home", str(self.home),
-             "--port", str(self.port), "--nats-port", str(free_port()), *self._words],
+             "--port", str(self.port), "--nats-port", str(self._nats_port), *self._words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -66,7 +67,7 @@ class RunningStack:
         )  # fmt: skip
         ready = threading.Event()
         threading.Thread(target=self._listen, args=(self._process, ready), daemon=True).start()
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + patience_s
         while not ready.wait(0.05):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.end(signal.SIGKILL)

@@ -1,0 +1,261 @@
+"""People who chat while things break: they reconnect as a browser does, and keep the time."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from httpx_sse import EventSource
+
+from tests.support.waiting import until
+
+TERMINAL = ("run.completed", "run.cancelled", "run.failed")
+ANSWER_S = 120.0
+RETRY_S = 0.05
+NO_CONTENT = 204
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One event, and when it came (monotonic seconds)."""
+
+    id: int
+    kind: str
+    data: dict[str, Any]
+    at_s: float
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Seen) and (self.id, self.kind, self.data) == (
+            other.id, other.kind, other.data,
+        )  # fmt: skip
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass
+class Story:
+    """One run as one viewer saw it; `after` is where it joined."""
+
+    chat_id: str
+    run_id: str
+    after: int | None = 0
+    events: list[Seen] = field(default_factory=list)
+    connections: int = 0
+
+    @property
+    def text(self) -> str:
+        """What a page shows."""
+        text = ""
+        for event in self.events:
+            if event.kind == "message.delta":
+                text += event.data["delta"]
+            elif event.kind == "message.snapshot":
+                text = event.data["text"]
+        return text
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types of the events in order."""
+        return [event.kind for event in self.events]
+
+    @property
+    def ids(self) -> list[int]:
+        """Their ids in order."""
+        return [event.id for event in self.events]
+
+    @property
+    def deltas(self) -> int:
+        """How many deltas have come."""
+        return sum(event.kind == "message.delta" for event in self.events)
+
+    @property
+    def end(self) -> str:
+        """The terminal event's type, '' while there is none."""
+        return self.events[-1].kind if self.events and self.events[-1].kind in TERMINAL else ""
+
+    @property
+    def gap_ms(self) -> int:
+        """The longest silence between two events."""
+        times = [event.at_s for event in self.events]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        return round(1000 * max(gaps, default=0.0))
+
+    @property
+    def duration_ms(self) -> int:
+        """From the first event to the last."""
+        return round(1000 * (self.events[-1].at_s - self.events[0].at_s)) if self.events else 0
+
+    def take(self, event: Seen) -> None:
+        """Add an event that must be the next one: no gap, no duplicate, nothing after an end."""
+        assert not self.end, f"{event} came after {self.end}"
+        last = self.events[-1].id if self.events else self.after
+        if event.kind != "message.snapshot" and last is not None:
+            assert event.id == last + 1, f"event {event.id} came after {last}"
+        self.events.append(event)
+
+    async def reached(self, deltas: int) -> None:
+        """Return when so many deltas have come, or the end."""
+        await until(lambda: self.deltas >= deltas or self.end, ANSWER_S)
+
+    async def ended(self) -> "Story":
+        """Return when the terminal event has come."""
+        await until(lambda: self.end, ANSWER_S)
+        return self
+
+
+class Person:
+    """A guest with any number of chats, at one edge or, with the same token, at another."""
+
+    def __init__(self, http: httpx.AsyncClient, group: asyncio.TaskGroup, token: str) -> None:
+        self._http = http
+        self._group = group
+        self.token = token
+
+    async def chat(self) -> str:
+        """Return a new chat."""
+        reply = await self._http.post("/chats")
+        reply.raise_for_status()
+        chat_id: str = reply.json()["chatId"]
+        return chat_id
+
+    async def post(self, chat_id: str, content: str, max_tokens: int) -> httpx.Response:
+        """Send a prompt without a stream; return whatever the edge says."""
+        body = {"content": content, "maxTokens": max_tokens, "temperature": 0}
+        return await self._http.post(f"/chats/{chat_id}/messages", json=body)
+
+    async def ask(self, content: str, max_tokens: int, *, stay: bool = True) -> Story:
+        """Send a prompt in a chat of its own, and return once it is accepted.
+
+        The answer to the POST is the stream, which is followed in the background to the end,
+        over as many connections as it takes. Without `stay` the client leaves after the head.
+        """
+        chat_id = await self.chat()
+        body = {"content": content, "maxTokens": max_tokens, "temperature": 0}
+        accepted: asyncio.Future[Story] = asyncio.get_running_loop().create_future()
+
+        async def stream() -> None:
+            try:
+                story = await self._first(chat_id, body, accepted, stay=stay)
+            except (httpx.HTTPError, AssertionError) as error:
+                if not accepted.done():
+                    accepted.set_exception(error)
+                    return
+                if isinstance(error, AssertionError):
+                    raise
+                story = accepted.result()
+            if stay:
+                await self._until_end(story)
+
+        self._group.create_task(stream())
+        return await accepted
+
+    async def _first(
+        self,
+        chat_id: str,
+        body: dict[str, Any],
+        accepted: asyncio.Future[Story],
+        *,
+        stay: bool,
+    ) -> Story:
+        head = {"Accept": "text/event-stream"}
+        path = f"/chats/{chat_id}/messages"
+        async with self._http.stream("POST", path, json=body, headers=head) as response:
+            if response.status_code != 200:
+                await response.aread()
+                raise AssertionError(f"{response.status_code}: {response.text}")
+            story = Story(chat_id, response.headers["x-run-id"])
+            accepted.set_result(story)
+            if stay:
+                await _read(response, story)
+        return story
+
+    def join(self, of: Story, after: int | None) -> Story:
+        """Begin to follow a run after event `after` (None: from wherever the edge begins)."""
+        story = Story(of.chat_id, of.run_id, after)
+        self._group.create_task(self._until_end(story))
+        return story
+
+    async def read(self, of: Story, after: int | None) -> Story | None:
+        """Read a finished run after event `after`; None where nothing follows."""
+        story = Story(of.chat_id, of.run_id, after)
+        return story if await self._connect(story) else None
+
+    async def _until_end(self, story: Story) -> None:
+        deadline = time.monotonic() + ANSWER_S
+        while not story.end:
+            assert time.monotonic() < deadline, f"{story.run_id} has no end: {story.kinds[-3:]}"
+            try:
+                await self._connect(story)
+            except httpx.HTTPError:
+                await asyncio.sleep(RETRY_S)
+
+    async def _connect(self, story: Story) -> bool:
+        """Read one connection to its end; False where there was nothing to read."""
+        last = story.events[-1].id if story.events else story.after
+        head = {} if last is None else {"Last-Event-ID": str(last)}
+        path = f"/chats/{story.chat_id}/runs/{story.run_id}/events"
+        async with self._http.stream("GET", path, headers=head) as response:
+            if response.status_code == NO_CONTENT:
+                return False
+            response.raise_for_status()
+            await _read(response, story)
+        return True
+
+    async def cancel(self, story: Story) -> httpx.Response:
+        """Stop the run."""
+        return await self._http.post(f"/chats/{story.chat_id}/runs/{story.run_id}/cancel")
+
+    async def stored(self, story: Story) -> dict[str, Any]:
+        """Return the answer as history has it, once it is no longer pending."""
+        deadline = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                reply = await self._http.get(f"/chats/{story.chat_id}/messages")
+                reply.raise_for_status()
+            except httpx.HTTPError:
+                await asyncio.sleep(RETRY_S)
+            else:
+                found = [
+                    message
+                    for message in reply.json()["data"]
+                    if message["role"] == "assistant" and message.get("runId") == story.run_id
+                ]
+                assert len(found) == 1, f"{len(found)} answers of one run"
+                message: dict[str, Any] = found[0]
+                if message["status"] != "pending":
+                    return message
+            assert time.monotonic() < deadline, f"the answer of {story.run_id} stays pending"
+            await asyncio.sleep(RETRY_S)
+
+    async def readiness(self) -> int:
+        """Return the status of `/readyz`."""
+        return (await self._http.get("/readyz")).status_code
+
+
+async def _read(response: httpx.Response, story: Story) -> None:
+    story.connections += 1
+    async for event in EventSource(response).aiter_sse():
+        if event.event == "ping":
+            continue
+        story.take(Seen(int(event.id), event.event, event.json(), time.monotonic()))
+
+
+@asynccontextmanager
+async def person(url: str, token: str = "") -> AsyncIterator[Person]:
+    """Come as a new guest, or with a token as one who is known; leave at the end."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    head = {"X-Parley-Client": "web"}
+    async with (
+        httpx.AsyncClient(base_url=url, timeout=30.0, limits=limits, headers=head) as http,
+        asyncio.TaskGroup() as group,
+    ):
+        if not token:
+            reply = await http.post("/auth/guest")
+            reply.raise_for_status()
+            token = reply.json()["token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        yield Person(http, group, token)

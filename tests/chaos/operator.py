@@ -1,0 +1,112 @@
+"""What the tests know of a stack from inside: who writes, and every entry of a run's log."""
+
+import asyncio
+import itertools
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from contracts.codec import decode
+from contracts.errors import BusError
+from contracts.log import LogEntry
+from contracts.ports.bus import Bus
+from contracts.scheduling import RunView, WorkerView
+from contracts.subjects import token_entries, token_partition, token_stream
+from ops.live import NoStack, describe_pools, operator_bus
+from ops.settings import DEFAULT_POOL, load
+from tests.chaos.clients import TERMINAL, Story
+
+PATIENCE_S = 240.0
+_POLL_S = 0.02
+_ENTRIES_MAX = 10_000
+
+
+class Operator:
+    """Looks at one stack, over its NATS server."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def _pool(self) -> tuple[Sequence[RunView], Sequence[WorkerView]]:
+        try:
+            answers = await describe_pools(self._bus, 1_000, (DEFAULT_POOL,))
+        except (BusError, NoStack):
+            return (), ()
+        return answers[0][1].runs, answers[0][1].workers
+
+    async def workers(self) -> Sequence[WorkerView]:
+        """Return the gpu actors as their scheduler sees them."""
+        return (await self._pool())[1]
+
+    async def workers_ready(self, count: int) -> Sequence[WorkerView]:
+        """Return the ready workers once there are so many."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                ready = [worker for worker in await self.workers() if worker.state == "ready"]
+                if len(ready) >= count:
+                    return ready
+                await asyncio.sleep(0.2)
+
+    async def idle(self) -> None:
+        """Return when no worker has a run any more, and no run is known."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                runs, workers = await self._pool()
+                if workers and not runs and not any(w.running or w.waiting for w in workers):
+                    return
+                await asyncio.sleep(_POLL_S)
+
+    async def writer_of(self, story: Story, other_than: int = 0) -> WorkerView:
+        """Return the gpu actor that writes the run (not process `other_than`)."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                assert not story.end, "the run ended before its writer was found"
+                runs, workers = await self._pool()
+                named = {run.worker for run in runs if run.run_id == story.run_id and run.worker}
+                found = [w for w in workers if w.worker in named and w.pid != other_than]
+                if found:
+                    return found[0]
+                await asyncio.sleep(_POLL_S)
+
+    async def hit_writer(self, story: Story, how: signal.Signals) -> WorkerView:
+        """Send a signal to the process that writes the run."""
+        writer = await self.writer_of(story)
+        os.kill(writer.pid, how)
+        return writer
+
+    async def entries(self, run_id: str) -> Sequence[LogEntry]:
+        """Return every entry that the server committed for a run."""
+        stream = token_stream(token_partition(run_id))
+        stored = await self._bus.range(
+            stream, token_entries(run_id), from_seq=1, limit=_ENTRIES_MAX
+        )
+        return [decode(message.data, LogEntry) for message in stored]
+
+    async def audit(self, story: Story) -> Sequence[LogEntry]:
+        """Check the whole log of an ended run against what the viewer saw: epochs never fall,
+        events and tokens are numbered without a gap, there is one end and nothing after it."""
+        entries = await self.entries(story.run_id)
+        seq, tokens = 1, 0
+        for entry in entries:
+            assert entry.seq == seq, f"entry {entry.seq} follows {seq - 1}"
+            assert not entry.tokens or entry.offset == tokens
+            seq, tokens = entry.next_seq, tokens + len(entry.tokens)
+        for earlier, later in itertools.pairwise(entries):
+            assert earlier.epoch <= later.epoch, "a superseded writer was heard"
+        events = [event for entry in entries for event in entry.events]
+        tags = [type(event).__struct_config__.tag for event in events]
+        assert [tag in TERMINAL for tag in tags].count(True) == 1
+        assert tags[-1] in TERMINAL
+        text = "".join(getattr(event, "delta", "") for event in events)
+        assert text == story.text
+        return entries
+
+
+@asynccontextmanager
+async def looking_at(home: Path, nats: str = "") -> AsyncIterator[Operator]:
+    """Connect as operator to the stack at `home`."""
+    settings = load({"home": str(home), "nats": nats or None}, {}, {})
+    async with operator_bus(settings) as bus:
+        yield Operator(bus)
