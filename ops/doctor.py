@@ -18,7 +18,7 @@ from ops import nats_server
 from ops.history import open_history
 from ops.live import NoStack, operator_bus, pool_statuses
 from ops.model_files import find_model
-from ops.placement import deal_workers
+from ops.placement import deal_workers, usual_workers
 from ops.settings import Settings, history_url
 from ops.supervision.leftovers import StackFacts, find, read_facts
 
@@ -85,7 +85,7 @@ def _disk(settings: Settings) -> Finding:
 
 def _memory(settings: Settings) -> Finding:
     available = psutil.virtual_memory().available
-    engines = len(deal_workers(settings.pools, settings.gpus))
+    engines = len(deal_workers(settings.pools, settings.gpus or usual_workers(settings.engine)))
     text = f"{available / _GIB:.1f} GiB of memory available"
     needed = engines * _ENGINE_BYTES
     if settings.engine == "vllm" and not _running(settings) and available < needed:

@@ -144,9 +144,10 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "gpus",
-        values.integer(1, 64),
-        1,
-        "Number of gpu actors, dealt out to the pools in turn; each pool gets at least one.",
+        values.integer(0, 64),
+        0,
+        "Number of gpu actors, dealt out to the pools in turn; each pool gets at least one. "
+        "0: one for each NVIDIA card, two without a card so that one can die.",
         _roles("up"),
         metavar="N",
     ),

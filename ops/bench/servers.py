@@ -71,7 +71,7 @@ async def parley_stack(
     """Run `parley up`; yields its base address once a prompt would be answered."""
     port = free_port()
     command = [sys.executable, "-m", "ops.cli", "up", "--port", str(port), "--home", str(home)]
-    command += ["--model", str(model)]
+    command += ["--model", str(model), "--gpus", "1"]
     for name, value in engine_args.items():
         command += ["--engine-arg", f"{name}={value}"]
     async with _running(command, dict(os.environ), log) as process:

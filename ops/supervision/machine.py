@@ -107,7 +107,7 @@ class Supervisor:
         child.failures = 0
         effects = self._spawn_due()
         if not self._announced and all(
-            other.phase is Phase.READY for other in self.children.values()
+            other.phase is Phase.READY for other in self.children.values() if other.spec.awaited
         ):
             self._announced = True
             effects.append(AllReady())

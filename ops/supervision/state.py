@@ -11,7 +11,7 @@ class ChildSpec:
     It starts once every child of a lower `stage` has been ready, and is told to end once
     every child of a higher `rank` has ended. `stop_ms` is what a graceful end may take before
     the group is killed. `gone` says that a death must be announced (a worker's runs move at
-    once).
+    once). `awaited` False: the whole counts as ready without it.
     """
 
     name: str
@@ -19,6 +19,7 @@ class ChildSpec:
     rank: int
     stop_ms: int = 10_000
     gone: bool = False
+    awaited: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from contracts.runs import Sampling
 from ops.model_files import SHIPPED, NoModelFiles, find_model
 from ops.notify import LINE_MAX, VARIABLE, Notice, Notifier, parse
-from ops.placement import cores_of, deal_workers
 from ops.token_keys import BadTokenKeys, load_token_keys
 
 
@@ -39,6 +39,17 @@ def test_a_nested_window_is_found_and_a_missing_one_named(tmp_path: Path) -> Non
         find_model(str(model_at(tmp_path / "b", "{}")))
     with pytest.raises(NoModelFiles, match="can't be read"):
         find_model(str(model_at(tmp_path / "c", "{")))
+
+
+def test_how_tokens_are_drawn_is_as_the_models_makers_advise(tmp_path: Path) -> None:
+    path = model_at(tmp_path / "a")
+    assert find_model(str(path)).sampling == Sampling(max_tokens=0)
+    advice = path / "generation_config.json"
+    advice.write_text('{"temperature": 0.2, "top_k": -1, "top_p": null, "max_new_tokens": 9}')
+    assert find_model(str(path)).sampling == Sampling(max_tokens=0, temperature=0.2)
+    advice.write_text('{"top_p": 1.5}')
+    with pytest.raises(NoModelFiles, match=r"generation_config\.json can't be read"):
+        find_model(str(path))
 
 
 def test_a_cached_hugging_face_model_is_found_by_its_name(
@@ -114,17 +125,3 @@ def test_a_notifier_without_a_supervisor_says_nothing(monkeypatch: pytest.Monkey
 
 def test_other_lines_are_no_notices() -> None:
     assert parse("hello world") is None
-
-
-def test_workers_are_dealt_out_and_every_pool_gets_one() -> None:
-    assert deal_workers(["a"], 2) == (("gpu-1", "a"), ("gpu-2", "a"))
-    assert deal_workers(["a", "b"], 1) == (("gpu-1", "a"), ("gpu-2", "b"))
-    assert deal_workers(["a", "b"], 3)[2] == ("gpu-3", "a")
-
-
-def test_engines_get_cores_of_their_own_where_there_are_enough() -> None:
-    bind = "VLLM_CPU_OMP_THREADS_BIND"
-    assert cores_of(0, 1, [0, 1]) == {}
-    assert [cores_of(n, 2, [0, 1])[bind] for n in (0, 1)] == ["0", "1"]
-    assert [cores_of(n, 2, [4, 5, 6, 7, 8])[bind] for n in (0, 1)] == ["4,5", "6,7"]
-    assert cores_of(0, 3, [0, 1]) == {}
