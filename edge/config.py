@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contracts.runs import Sampling
+
 TOKEN_SECRET_BYTES_MIN = 32
+_PLAIN = Sampling(max_tokens=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,13 +14,15 @@ class ModelPool:
     """A model that clients may name, and the pool that serves it.
 
     `context_length` in tokens, prompt and output together; 0: what the pool's status says.
-    `demonstration` marks the small model that ships with Parley.
+    `demonstration` marks the small model that ships with Parley. `sampling` is what a request
+    gets that does not say how tokens are drawn; its limits on length are not used.
     """
 
     model: str
     pool: str
     context_length: int = 0
     demonstration: bool = False
+    sampling: Sampling = _PLAIN
 
 
 @dataclass(frozen=True, slots=True)

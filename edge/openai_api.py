@@ -137,7 +137,7 @@ class OpenAiApi:
             model=model.model,
             user_id=caller.user_id,
             prompt_tokens=prompt,
-            sampling=body.sampling(max_tokens),
+            sampling=body.sampling(max_tokens, model.sampling),
             submitted_at_ms=now_ms,
             tier=caller.tier,
         )

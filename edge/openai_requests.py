@@ -57,6 +57,17 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+_DRAWN = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+)
+
+
 class StreamOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a stream carries beside its text."""
 
@@ -89,25 +100,24 @@ class _Drawn(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a stream ends with the token counts."""
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def sampling(self, max_tokens: int) -> Sampling:
-        """Return how the answer is drawn, with at most `max_tokens` new tokens."""
+    def sampling(self, max_tokens: int, usual: Sampling) -> Sampling:
+        """Return how the answer is drawn, with at most `max_tokens` new tokens; what the
+        request does not say is as `usual`."""
         min_tokens = self.min_tokens or 0
         if min_tokens > max_tokens:
             raise invalid("min_tokens", f"is above the {max_tokens} that may be written")
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        return Sampling(
+        given = {name: getattr(self, name) for name in _DRAWN}
+        if self.top_k is not None:
+            given["top_k"] = max(self.top_k, 0)
+        return msgspec.structs.replace(
+            usual,
             max_tokens=max_tokens,
             min_tokens=min_tokens,
-            temperature=1.0 if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else self.top_p,
-            top_k=max(self.top_k or 0, 0),
-            min_p=self.min_p or 0.0,
-            presence_penalty=self.presence_penalty or 0.0,
-            frequency_penalty=self.frequency_penalty or 0.0,
-            repetition_penalty=self.repetition_penalty or 1.0,
             seed=self.seed,
             stop=stop,
             ignore_eos=bool(self.ignore_eos),
+            **{name: value for name, value in given.items() if value is not None},
         )
 
 

@@ -45,12 +45,13 @@ class NewPrompt(Body, frozen=True):
     seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
     stop: StopText | Stops | None = None
 
-    def sampling(self) -> Sampling:
-        """Return how the answer is drawn, defaults filled in."""
+    def sampling(self, usual: Sampling) -> Sampling:
+        """Return how the answer is drawn; what the prompt does not say is as `usual`."""
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        return Sampling(
+        return msgspec.structs.replace(
+            usual,
             max_tokens=self.max_tokens or 0,
-            temperature=1.0 if self.temperature is None else self.temperature,
+            temperature=usual.temperature if self.temperature is None else self.temperature,
             seed=self.seed,
             stop=stop,
         )
@@ -95,8 +96,9 @@ class Prompts:
             raise invalid("content", "must not be empty")
         key = _idempotency_key(request)
         named = body.model or chat.model or self._models.default
-        self._models.check(self._models.find(named), caller.tier)
-        command = self._command(chat_id, caller, body, key)
+        model = self._models.find(named)
+        self._models.check(model, caller.tier)
+        command = self._command(chat_id, caller, body, key, body.sampling(model.sampling))
         streamed = "text/event-stream" in request.headers.get("accept", "")
         try:
             answer = await self._answer(request, command, streamed=streamed)
@@ -130,7 +132,12 @@ class Prompts:
         return await self._run_streams.join(run, event_cursor(request))
 
     def _command(
-        self, chat_id: str, caller: Caller, body: NewPrompt, key: str | None
+        self,
+        chat_id: str,
+        caller: Caller,
+        body: NewPrompt,
+        key: str | None,
+        sampling: Sampling,
     ) -> SubmitPrompt:
         now_ms = self._clock.now_ms()
         patience_s = self._config.submit_timeout_s - self._config.command_margin_s
@@ -141,7 +148,7 @@ class Prompts:
             prompt_id=self._new_id("msg", now_ms),
             answer_id=self._new_id("msg", now_ms),
             content=body.content,
-            sampling=body.sampling(),
+            sampling=sampling,
             submitted_at_ms=now_ms,
             expires_at_ms=now_ms + int(patience_s * 1000),
             tier=caller.tier,

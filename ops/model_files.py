@@ -4,11 +4,12 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from contracts.errors import ParleyError
+from contracts.runs import Sampling
 
 SHIPPED = Path(__file__).parent / "models"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
@@ -23,12 +24,24 @@ class NoModelFiles(ParleyError):
 class ModelFiles:
     """A model on this machine. `model_id` is its public name, the directory's (a Hugging Face
     model keeps its own). `context_length` in tokens, from its `config.json`. `shipped`: the
-    small model that comes with Parley."""
+    small model that comes with Parley. `sampling`: how its makers advise to draw tokens."""
 
     model_id: str
     path: Path
     context_length: int
     shipped: bool
+    sampling: Sampling
+
+
+class _Advice(msgspec.Struct):
+    """What of `generation_config.json` says how tokens are drawn: the keys that vLLM's own
+    server takes defaults from."""
+
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=-1)] | None = None
+    min_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, msgspec.Meta(gt=0, le=10)] | None = None
 
 
 def find_model(name_or_path: str, *, weights: bool = True) -> ModelFiles:
@@ -50,7 +63,8 @@ def find_model(name_or_path: str, *, weights: bool = True) -> ModelFiles:
             "a model directory holds config.json, tokenizer.json and *.safetensors, as "
             "Hugging Face models do. Give a whole one with --model."
         )
-    return ModelFiles(model_id, path, _context_length(path), path.parent == SHIPPED)
+    shipped = path.parent == SHIPPED
+    return ModelFiles(model_id, path, _context_length(path), shipped, _advised_sampling(path))
 
 
 def _locate(name_or_path: str) -> tuple[Path, str]:
@@ -104,3 +118,17 @@ def _context_length(path: Path) -> int:
         f"{path / 'config.json'} does not say how long the model's window is "
         f"({', '.join(_CONTEXT_KEYS)})."
     )
+
+
+def _advised_sampling(path: Path) -> Sampling:
+    file = path / "generation_config.json"
+    try:
+        advice = msgspec.json.decode(file.read_bytes(), type=_Advice)
+    except FileNotFoundError:
+        advice = _Advice()
+    except (OSError, msgspec.DecodeError) as error:
+        raise NoModelFiles(f"{file} can't be read: {error}.") from error
+    given = {k: v for k, v in msgspec.structs.asdict(advice).items() if v is not None}
+    if given.get("top_k", 0) < 0:
+        given["top_k"] = 0
+    return Sampling(max_tokens=0, **given)

@@ -44,6 +44,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
                 pool=pool,
                 context_length=settings.context_tokens,
                 demonstration=files.shipped,
+                sampling=files.sampling,
             )
             for pool, files in models.items()
         ),
