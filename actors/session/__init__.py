@@ -17,8 +17,10 @@ Invariants:
 - each run gets exactly one terminal event: written under a closing claim, after the log was
   searched for one.
 
-Rooms: `state` (messages, effects, a run's progress), `machine` (all decisions), `context`
-(the prompt of a turn), `actor` (the shell of all chats of a host), `config`.
+Rooms: `state` (messages, effects, a run's progress), `machine` (the way in, failures, time),
+`submitting`, `cancelling` and `ending` (its transitions), `conversation` (what they share),
+`context` (the prompt of a turn), `outcomes` (how an end looks), `titles`, `actor` (the shell of
+all chats of a host), `effects` (its hands), `config`, `metrics`.
 """
 
 from actors.session.actor import SessionHost

@@ -1,0 +1,100 @@
+"""What the rooms of a session machine share: the chat as it stands, its runs, its past. Pure."""
+
+from actors.session.config import SessionConfig
+from actors.session.state import Acknowledge, EarlyCancel, Effect, Phase, Progress, Reply
+from contracts.errors import ErrorCode, Problem
+from contracts.records import Message, RunRecord, SessionRecord
+from contracts.session import CancelReply, PromptAccepted, PromptRejected, SubmitPrompt
+
+Effects = tuple[Effect, ...]
+BEFORE_QUEUE = (Phase.KEYING, Phase.STORING, Phase.RESOLVING)
+
+
+class Conversation:
+    """The memory of one chat's machine, rebuilt from `record`.
+
+    `runs` are in progress, `early` are cancels of runs that nobody knows (yet), `done` the
+    newest ended runs, `keys` who used which idempotency key. `inherited` names the ended runs
+    that somebody else ended, perhaps by halves. `older_runs`: history has more than `done`.
+    """
+
+    def __init__(self, config: SessionConfig, record: SessionRecord) -> None:
+        self.stale = False
+        self.config = config
+        self.chat = record.chat
+        self.messages = list(record.messages)
+        self.done: dict[str, RunRecord] = {}
+        self.keys: dict[str, RunRecord] = {}
+        self.inherited: dict[str, None] = {}
+        self.older_runs = len(record.recent_runs) >= config.runs_loaded
+        self.runs: dict[str, Progress] = {}
+        self.early: dict[str, EarlyCancel] = {}
+        for run in reversed(record.recent_runs):
+            self.inherit(run)
+        active = record.active_run
+        if active is not None:
+            self.runs[active.run_id] = Progress(
+                active.run_id,
+                Phase.RUNNING,
+                record=active,
+                answer=self.message(active.answer_id),
+            )
+            self.remember_key(active)
+
+    def active(self) -> str | None:
+        """Return the run that keeps a new prompt out, None if there is none."""
+        if self.chat.active_run_id is not None:
+            return self.chat.active_run_id
+        return next((r for r, p in self.runs.items() if p.phase in BEFORE_QUEUE), None)
+
+    def message(self, message_id: str) -> Message | None:
+        """Return a message of those loaded."""
+        return next((m for m in self.messages if m.message_id == message_id), None)
+
+    def remember(self, record: RunRecord) -> None:
+        """Remember an ended run; the oldest beyond the limit are left to history."""
+        self.done[record.run_id] = record
+        self.remember_key(record)
+        while len(self.done) > self.config.runs_loaded:
+            oldest = next(iter(self.done))
+            forgotten = self.done.pop(oldest)
+            self.inherited.pop(oldest, None)
+            self.older_runs = True
+            if forgotten.idempotency_key is not None:
+                self.keys.pop(forgotten.idempotency_key, None)
+
+    def inherit(self, record: RunRecord) -> None:
+        """Remember a run that somebody else ended, perhaps by halves."""
+        self.inherited[record.run_id] = None
+        self.remember(record)
+
+    def remember_key(self, record: RunRecord) -> None:
+        """Remember who used an idempotency key."""
+        if record.idempotency_key is not None:
+            self.keys[record.idempotency_key] = record
+
+
+def acceptance(record: RunRecord, *, replayed: bool) -> PromptAccepted:
+    """Return the answer to a prompt that is in history."""
+    return PromptAccepted(
+        run_id=record.run_id,
+        prompt_id=record.prompt_id,
+        answer_id=record.answer_id,
+        replayed=replayed,
+    )
+
+
+def rejection(submit: SubmitPrompt, code: ErrorCode, detail: str) -> Reply:
+    """Return the answer to a prompt of which nothing was stored."""
+    return Reply(submit.reply_to, PromptRejected(problem=Problem(code=code, detail=detail)))
+
+
+def acknowledgements(progress: Progress) -> Effects:
+    """Return what makes every command of a run done for good."""
+    held = (*progress.submits, *progress.cancels, *progress.finishes)
+    return tuple(Acknowledge(delivery) for delivery in held)
+
+
+def unknown_to(waiting: list[str]) -> Effects:
+    """Return the answers to cancels of a run that does not exist."""
+    return tuple(Reply(to, CancelReply(status="unknown")) for to in waiting)

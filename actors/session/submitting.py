@@ -1,0 +1,256 @@
+"""How a prompt is taken: refused, or stored, answered and queued, in this order. Pure."""
+
+from actors.session.cancelling import Cancelling
+from actors.session.config import ModelContext
+from actors.session.context import build_context
+from actors.session.conversation import (
+    BEFORE_QUEUE,
+    Conversation,
+    Effects,
+    acceptance,
+    rejection,
+    unknown_to,
+)
+from actors.session.ending import Ending
+from actors.session.state import (
+    AcceptPrompt,
+    Acknowledge,
+    EnqueueRun,
+    LookUpKey,
+    Phase,
+    Progress,
+    PromptStored,
+    Reply,
+)
+from contracts.errors import ErrorCode, Problem, Refused
+from contracts.records import Message, RunRecord
+from contracts.runs import RunOutcome, RunSpec
+from contracts.session import PromptRejected, SubmitPrompt
+
+
+class Submitting:
+    """The transitions of a run from `SubmitPrompt` to its place in the queue."""
+
+    def __init__(self, conversation: Conversation, ending: Ending, cancelling: Cancelling) -> None:
+        self._conversation = conversation
+        self._ending = ending
+        self._cancelling = cancelling
+
+    def submit(self, submit: SubmitPrompt, delivery: int, now_ms: int) -> Effects:
+        """A prompt came, perhaps not for the first time."""
+        progress = self._conversation.runs.get(submit.run_id)
+        if submit.user_id != self._conversation.chat.user_id:
+            return self._refuse(submit, delivery, "not_found", "There is no such chat.")
+        if progress is not None:
+            return self._submit_again(progress, submit, delivery)
+        if submit.run_id in self._conversation.done:
+            return self._submit_ended(submit, self._conversation.done[submit.run_id], delivery)
+        if now_ms > submit.expires_at_ms:
+            return self._refuse(submit, delivery, "expired", "The prompt came too late.")
+        key = submit.idempotency_key
+        if key is not None and key in self._conversation.keys:
+            return self._same_key(submit, self._conversation.keys[key], delivery)
+        blocking = self._conversation.active()
+        if blocking is not None:
+            problem = Problem(
+                code="run_active",
+                detail="The chat is answering; wait for it or stop it.",
+                active_run_id=blocking,
+            )
+            return (Reply(submit.reply_to, PromptRejected(problem=problem)), Acknowledge(delivery))
+        progress = Progress(submit.run_id, Phase.KEYING, submit=submit, submits=[delivery])
+        self._conversation.runs[submit.run_id] = progress
+        early = self._conversation.early.pop(submit.run_id, None)
+        if early is not None:
+            progress.cancel_wanted = True
+            progress.cancels += early.deliveries
+            progress.waiting += early.waiting
+        if key is not None and self._conversation.older_runs:
+            return (LookUpKey(submit.run_id, key),)
+        return self._store(progress, now_ms)
+
+    def _submit_ended(self, submit: SubmitPrompt, record: RunRecord, delivery: int) -> Effects:
+        """A run that an earlier owner ended before it was queued may lack its terminal event:
+        its prompt is acknowledged last, so that it comes again."""
+        if record.run_id not in self._conversation.inherited:
+            return self._accepted_before(submit, record, delivery)
+        del self._conversation.inherited[record.run_id]
+        answer = self._conversation.message(record.answer_id)
+        progress = Progress(record.run_id, Phase.CLOSING, record=record, answer=answer)
+        progress.submits.append(delivery)
+        self._conversation.runs[record.run_id] = progress
+        accepted = Reply(submit.reply_to, acceptance(record, replayed=False))
+        return (accepted, *self._ending.end_unqueued(progress, RunOutcome(finish_reason="stop")))
+
+    def _submit_again(self, progress: Progress, submit: SubmitPrompt, delivery: int) -> Effects:
+        if progress.phase is Phase.LOOKING and progress.finished is None:
+            progress.held.append((submit, delivery))
+            return ()
+        if progress.phase in BEFORE_QUEUE or progress.phase is Phase.QUEUEING:
+            progress.submits.append(delivery)
+            return ()
+        if progress.phase is Phase.RUNNING and progress.spec is None and progress.record:
+            progress.submits.append(delivery)
+            progress.submit = submit
+            accepted = acceptance(progress.record, replayed=False)
+            return (Reply(submit.reply_to, accepted), *self.enqueue(progress))
+        record = progress.record
+        if record is None:
+            progress.submits.append(delivery)
+            return ()
+        return self._accepted_before(submit, record, delivery)
+
+    def key_known(self, progress: Progress, earlier: RunRecord | None, now_ms: int) -> Effects:
+        """History knows who used the idempotency key before; None: nobody."""
+        submit = progress.submit
+        assert submit is not None
+        if earlier is None:
+            return self._store(progress, now_ms)
+        del self._conversation.runs[progress.run_id]
+        return (
+            *self._same_key(submit, earlier, *progress.submits, *progress.cancels),
+            *unknown_to(progress.waiting),
+        )
+
+    def _same_key(self, submit: SubmitPrompt, earlier: RunRecord, *deliveries: int) -> Effects:
+        if earlier.body_hash == submit.body_hash:
+            return self._accepted_before(submit, earlier, *deliveries)
+        return self._refuse(
+            submit,
+            deliveries,
+            "idempotency_mismatch",
+            "This Idempotency-Key came with another body before.",
+        )
+
+    def _store(self, progress: Progress, now_ms: int) -> Effects:
+        submit = progress.submit
+        assert submit is not None
+        try:
+            model = self._model(submit)
+            progress.spec = self._spec(submit, model)
+        except Refused as refusal:
+            return self._ending.reject(progress, refusal.problem.code, refusal.problem.detail)
+        first = self._conversation.chat.next_position
+        prompt = Message(
+            message_id=submit.prompt_id,
+            chat_id=submit.chat_id,
+            position=first,
+            role="user",
+            content=submit.content,
+            created_at_ms=submit.submitted_at_ms,
+            run_id=submit.run_id,
+        )
+        answer = Message(
+            message_id=submit.answer_id,
+            chat_id=submit.chat_id,
+            position=first + 1,
+            role="assistant",
+            content="",
+            created_at_ms=now_ms,
+            status="pending",
+            run_id=submit.run_id,
+            parent_id=submit.prompt_id,
+            model=model.model,
+        )
+        run = RunRecord(
+            run_id=submit.run_id,
+            chat_id=submit.chat_id,
+            user_id=submit.user_id,
+            prompt_id=submit.prompt_id,
+            answer_id=submit.answer_id,
+            created_at_ms=now_ms,
+            model=model.model,
+            idempotency_key=submit.idempotency_key,
+            body_hash=submit.body_hash,
+        )
+        progress.phase = Phase.STORING
+        progress.prompt = prompt
+        progress.answer = answer
+        progress.record = run
+        self._conversation.messages.append(prompt)
+        return (AcceptPrompt(prompt, answer, run),)
+
+    def prompt_stored(self, progress: Progress, stored: PromptStored) -> Effects:
+        """The prompt is durable: say so, and queue its run."""
+        assert progress.submit is not None and progress.record is not None
+        self._conversation.chat = stored.chat
+        self._conversation.remember_key(progress.record)
+        accepted = Reply(progress.submit.reply_to, acceptance(progress.record, replayed=False))
+        if progress.finished is not None:
+            return (accepted, *self._ending.close(progress))
+        if progress.cancel_wanted:
+            outcome = RunOutcome(finish_reason="cancelled")
+            return (accepted, *self._ending.end_unqueued(progress, outcome))
+        return (accepted, *self.enqueue(progress))
+
+    def enqueue(self, progress: Progress) -> Effects:
+        """Queue the run, as often as it takes."""
+        if progress.spec is None:
+            assert progress.submit is not None
+            try:
+                progress.spec = self._spec(progress.submit, self._model(progress.submit))
+            except Refused as refusal:
+                outcome = RunOutcome(finish_reason="error", error=refusal.problem)
+                return self._ending.end_unqueued(progress, outcome)
+        progress.phase = Phase.QUEUEING
+        progress.retry_at_ms = None
+        return (EnqueueRun(progress.spec),)
+
+    def enqueued(self, progress: Progress, now_ms: int) -> Effects:
+        """The run is in the queue: its prompt needs to come no more."""
+        done = tuple(Acknowledge(delivery) for delivery in progress.submits)
+        progress.submits.clear()
+        if progress.phase is not Phase.QUEUEING:
+            return done
+        progress.phase = Phase.RUNNING
+        return (*done, *self._cancelling.ask_cancel(progress, now_ms))
+
+    def resolved(self, progress: Progress, record: RunRecord | None) -> Effects:
+        """History says whether a doubtful store took effect; the client has given up by now."""
+        if record is None:
+            return self._ending.reject(progress, "unavailable", "History was away; try again.")
+        self._conversation.stale = True
+        problem = Problem(code="unavailable", detail="History was away for too long.")
+        outcome = RunOutcome(finish_reason="error", error=problem)
+        return self._ending.end_unqueued(progress, outcome)
+
+    def _model(self, submit: SubmitPrompt) -> ModelContext:
+        config = self._conversation.config
+        name = submit.model or self._conversation.chat.model or config.default_model
+        model = config.models.get(name)
+        if model is None:
+            raise Refused(Problem(code="unknown_model", detail=f"There is no model {name!r}."))
+        return model
+
+    def _spec(self, submit: SubmitPrompt, model: ModelContext) -> RunSpec:
+        earlier = []
+        for message in self._conversation.messages:
+            if message.message_id == submit.prompt_id:
+                break
+            earlier.append(message)
+        context = build_context(model, earlier, submit.content, submit.sampling)
+        return RunSpec(
+            run_id=submit.run_id,
+            pool=model.pool,
+            model=model.model,
+            user_id=submit.user_id,
+            tier=submit.tier,
+            chat_id=submit.chat_id,
+            message_id=submit.answer_id,
+            prompt_tokens=context.tokens,
+            sampling=context.sampling,
+            submitted_at_ms=submit.submitted_at_ms,
+        )
+
+    def _accepted_before(
+        self, submit: SubmitPrompt, record: RunRecord, *deliveries: int
+    ) -> Effects:
+        replayed = record.run_id != submit.run_id
+        reply = Reply(submit.reply_to, acceptance(record, replayed=replayed))
+        return (reply, *(Acknowledge(delivery) for delivery in deliveries))
+
+    def _refuse(
+        self, submit: SubmitPrompt, deliveries: int | tuple[int, ...], code: ErrorCode, detail: str
+    ) -> Effects:
+        ids = (deliveries,) if isinstance(deliveries, int) else deliveries
+        return (rejection(submit, code, detail), *(Acknowledge(i) for i in ids))
