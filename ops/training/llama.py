@@ -93,17 +93,18 @@ class Llama(nn.Module):
         self.shape = shape
         self.embedding = nn.Embedding(shape.vocabulary, shape.hidden)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
-        self.norm = nn.Parameter(torch.ones(shape.hidden))
+        self.norm = nn.Parameter(torch.full((shape.hidden,), 0.1))
         self._initialise()
 
     def _initialise(self) -> None:
-        nn.init.normal_(self.embedding.weight, std=0.05)
+        """Embeddings as large as what blocks write, which begins at nothing: tokens stay legible."""
+        nn.init.normal_(self.embedding.weight, std=0.5)
         for block in self.blocks:
             for name, weight in block.named_parameters():
-                if weight.dim() == 2:
+                if name.startswith(("out", "down")):
+                    nn.init.zeros_(weight)
+                elif weight.dim() == 2:
                     nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
-                    if name.startswith(("out", "down")):
-                        weight.data.div_((2 * self.shape.layers) ** 0.5)
 
     def hidden(self, ids: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Final normed states ``[batch, time, hidden]`` of token ids ``[batch, time]``."""

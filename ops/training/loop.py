@@ -22,6 +22,7 @@ from torch import Tensor
 from ops.training import tokenizer as text
 from ops.training.conversations import stream
 from ops.training.llama import Llama, Shape, rotary_tables
+from ops.training.priming import prime_copying
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -32,13 +33,13 @@ class Plan:
 
     seed: int = 1
     steps: int = 2400
-    batch_tokens: int = 4096
-    pool: int = 1024
+    batch_tokens: int = 2560
+    pool: int = 512
     warmup_steps: int = 40
     decay_share: float = 0.35
     rate_matrices: float = 0.02
-    rate_others: float = 0.004
-    checkpoint_seconds: float = 120.0
+    rate_others: float = 0.008
+    checkpoint_seconds: float = 60.0
 
 
 def batches(tokenizer: Tokenizer, plan: Plan, number: int, excluded: frozenset[str]) -> list[Batch]:
@@ -92,6 +93,7 @@ class Trainer:
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.master = Llama(shape)
+        prime_copying(self.master, plan.seed)
         self.network = Llama(shape).to(torch.bfloat16)
         self.step = 0
         self.pool = 0
@@ -100,7 +102,7 @@ class Trainer:
         others = [p for p in self.master.parameters() if id(p) not in chosen]
         self.optimizers: tuple[torch.optim.Optimizer, ...] = (
             torch.optim.Muon(
-                matrices, lr=plan.rate_matrices, weight_decay=0.01, adjust_lr_fn="original"
+                matrices, lr=plan.rate_matrices, weight_decay=0.3, adjust_lr_fn="original"
             ),
             torch.optim.AdamW(others, lr=plan.rate_others, betas=(0.9, 0.98), weight_decay=0.0),
         )

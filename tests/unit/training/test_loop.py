@@ -10,7 +10,7 @@ from ops.training import export, loop, tokenizer  # noqa: E402
 from ops.training.llama import Llama, Shape, rotary_tables  # noqa: E402
 
 WORDS = tokenizer.load(Path(__file__).parents[3] / "ops/models/parley-small/tokenizer.json")
-SHAPE = Shape(hidden=32, inner=48, layers=2, heads=1, head_size=32)
+SHAPE = Shape(hidden=192, inner=48, layers=2, heads=2)
 PLAN = loop.Plan(steps=4, pool=8, batch_tokens=600)
 
 
@@ -66,3 +66,16 @@ def test_export_agrees_with_the_training_network(tmp_path: Path) -> None:
         ours = torch.nn.functional.linear(ours, network.embedding.weight) * export.SHARPNESS
     assert torch.allclose(ours, theirs, atol=0.05 * float(ours.abs().max()))
     assert torch.equal(ours.argmax(-1), theirs.argmax(-1))
+
+
+def test_primed_network_copies_a_repeated_row_before_any_training() -> None:
+    network = loop.Trainer(Shape(), loop.Plan()).master
+    row = torch.randint(300, 4096, (4, 40), generator=torch.Generator().manual_seed(1))
+    ids = torch.cat((row, row), dim=1)
+    with torch.no_grad():
+        states = network.hidden(ids, *rotary_tables(Shape(), torch.float32))
+        logits = torch.nn.functional.linear(states, network.embedding.weight)
+    chance = 1 / 4096
+    following = logits[:, 40:-1].gather(2, ids[:, 41:, None]).squeeze(2)
+    rank = (logits[:, 40:-1] > following[:, :, None]).sum(dim=2)
+    assert float((rank <= 1).float().mean()) > 1000 * chance
