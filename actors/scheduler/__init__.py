@@ -18,9 +18,10 @@ Invariants:
   idles while a run that fits it is queued;
 - a run that lost its worker goes before all fresh runs of its tier, three attempts at most.
 
-Rooms: `state` (messages, effects, runs, workers), `machine` (composition), `order` (who is
-next), `workers` (who is alive), `estimate` (how long), `views` (what operators see),
-`actor` (the shell), `config`.
+Rooms: `state` (messages, effects, a run), `machine` (submission, dispatch, deadlines),
+`hearing` (what workers say), `ending` (how runs end), `telling` (what others see), on one
+`pool`; `order` (who is next), `workers` (who is alive), `estimate` (how long), `views` (what
+operators see), `actor` (the shell), `effects` (its hands), `config`, `metrics`.
 """
 
 from actors.scheduler.actor import SchedulerActor

@@ -1,0 +1,105 @@
+"""How runs end without a worker's word, and what becomes of those that lost theirs. Pure."""
+
+from actors.scheduler.pool import ON_WORKER, Effects, Pool
+from actors.scheduler.state import Answer, CheckClosed, EndRun, Run, Send, Settle
+from contracts.errors import Problem
+from contracts.runs import RunOutcome
+from contracts.scheduling import AbortRun, CancelTaken
+
+
+class Ending:
+    """The transitions of a run that is cancelled, lost, or settled."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def cancel(self, run_id: str, reply_to: str, now_ms: int) -> Effects:
+        """Somebody wants the run stopped, whatever its state."""
+        run = self._pool.runs.get(run_id)
+        if run is None:
+            if len(self._pool.early) < self._pool.config.early_cancels_max:
+                self._pool.early[run_id] = now_ms + self._pool.config.early_cancel_ms
+            return [Answer(reply_to, CancelTaken(known=False))]
+        effects: Effects = [Answer(reply_to, CancelTaken(known=True, state="cancelling"))]
+        if run.cancel or run.stage == "ending":
+            return effects
+        run.cancel, run.cancel_ms = True, now_ms
+        if run.stage == "queued":
+            self._pool.order.remove(run)
+            return [*effects, *self.end(run, RunOutcome(finish_reason="cancelled"))]
+        if run.stage in ON_WORKER:
+            run.stage = "cancelling"
+            run.due_ms = now_ms + self._pool.config.resend_ms
+            effects.append(self.abort(run))
+        return effects
+
+    def abort(self, run: Run) -> Send:
+        """Return the command that stops a run on its worker."""
+        assert run.worker is not None
+        return Send(run.worker, AbortRun(run_id=run.spec.run_id, attempt=run.attempt))
+
+    def end(self, run: Run, outcome: RunOutcome) -> Effects:
+        """End a run that no worker will end."""
+        run.stage = "ending"
+        run.outcome = outcome
+        run.attempt = self._pool.next_attempt()
+        run.due_ms = 0
+        return [EndRun(run.spec, run.attempt, outcome)]
+
+    def check(self, run: Run) -> Effects:
+        """Find out whether the run has ended behind our back."""
+        self._pool.unassign(run)
+        run.stage = "checking"
+        run.due_ms = 0
+        return [CheckClosed(run.spec.run_id)]
+
+    def checked(self, run_id: str, closed: bool) -> Effects:
+        """The log was read: the run is over, or lost its worker."""
+        run = self._pool.runs.get(run_id)
+        if run is None or run.stage != "checking":
+            return []
+        return self.forget(run_id) if closed else self.lost_worker(run)
+
+    def lost_worker(self, run: Run) -> Effects:
+        """Give the run to another worker, or end it: it was cancelled, or cost too many."""
+        self._pool.unassign(run)
+        run.losses += 1
+        if run.cancel:
+            return self.end(run, RunOutcome(finish_reason="cancelled"))
+        if run.losses >= self._pool.config.attempts_max:
+            problem = Problem(
+                code="worker_lost",
+                detail=f"{run.losses} workers were lost while they wrote this answer.",
+            )
+            return self.end(run, RunOutcome(finish_reason="error", error=problem))
+        self._pool.requeue(run)
+        return []
+
+    def forget(self, run_id: str) -> Effects:
+        """The end is durable: acknowledge the run."""
+        run = self._pool.runs.pop(run_id, None)
+        if run is None:
+            return []
+        self._pool.unassign(run)
+        self._pool.order.remove(run)
+        return [Settle(delivery) for delivery in run.deliveries]
+
+    def retry_later(self, run_id: str, now_ms: int) -> Effects:
+        """A step failed; it is repeated."""
+        run = self._pool.runs.get(run_id)
+        if run is not None and run.stage == "ending":
+            run.due_ms = now_ms + self._pool.config.resend_ms
+        return []
+
+    def repeat(self, run: Run, now_ms: int) -> Effects:
+        """Repeat a step whose answer is overdue; both steps may be repeated."""
+        if run.stage == "ending" and 0 < run.due_ms <= now_ms and run.outcome is not None:
+            run.due_ms = 0
+            return [EndRun(run.spec, run.attempt, run.outcome)]
+        if run.stage == "checking":
+            if run.due_ms == 0:
+                run.due_ms = now_ms + self._pool.config.accept_ms
+            elif now_ms >= run.due_ms:
+                run.due_ms = now_ms + self._pool.config.accept_ms
+                return [CheckClosed(run.spec.run_id)]
+        return []

@@ -1,0 +1,132 @@
+"""What workers say, and what it changes. Any of it may be lost, doubled or late. Pure."""
+
+from actors.scheduler.ending import Ending
+from actors.scheduler.pool import ON_WORKER, Effects, Pool
+from actors.scheduler.state import Run, Send
+from actors.scheduler.workers import Worker
+from contracts.runs import RunOutcome
+from contracts.scheduling import (
+    DropRun,
+    RunBegan,
+    RunningRun,
+    RunRejected,
+    RunSettled,
+    WorkerReport,
+)
+
+
+class Hearing:
+    """The transitions that reports and events of workers cause."""
+
+    def __init__(self, pool: Pool, ending: Ending) -> None:
+        self._pool = pool
+        self._ending = ending
+
+    def reported(self, report: WorkerReport, now_ms: int) -> Effects:
+        """A worker said all about itself: what it has and we did not know, what it lost."""
+        taken = self._pool.workers.heard(report, now_ms)
+        if taken is None:
+            return []
+        worker, reborn = taken
+        effects = self.lose(worker) if reborn else []
+        worker.lost = False
+        if report.state == "stopped":
+            return [*effects, *self.lose(worker)]
+        listed = set()
+        for line in report.runs:
+            listed.add(line.run_id)
+            effects += self._listed(report.worker, worker, line, now_ms)
+        for run_id, attempt in list(worker.assigned.items()):
+            if run_id not in listed and attempt <= report.seen:
+                effects += self._missing(run_id)
+        worker.foreign = len(listed.difference(worker.assigned))
+        for run_id in [r for r in worker.unknown_since_ms if r not in listed]:
+            del worker.unknown_since_ms[run_id]
+        return effects
+
+    def _listed(self, name: str, worker: Worker, line: RunningRun, now_ms: int) -> Effects:
+        run = self._pool.runs.get(line.run_id)
+        if run is None:
+            since = worker.unknown_since_ms.setdefault(line.run_id, now_ms)
+            if self._pool.listening(now_ms) or now_ms - since < self._pool.config.orphan_ms:
+                return []
+            return [Send(name, DropRun(run_id=line.run_id, attempt=line.attempt))]
+        if run.stage == "queued" and line.attempt >= run.attempt:
+            self._pool.order.remove(run)
+            run.stage, run.worker, run.attempt = "dispatched", name, line.attempt
+            run.fresh = False
+            run.dispatched_ms = run.heard_ms = now_ms
+            worker.assigned[line.run_id] = line.attempt
+        if run.attempt != line.attempt or run.worker != name:
+            return [Send(name, DropRun(run_id=line.run_id, attempt=line.attempt))]
+        run.accepted = True
+        if line.started:
+            self._mark_began(run)
+        if line.tokens > run.tokens:
+            run.tokens, run.heard_ms = line.tokens, now_ms
+        return []
+
+    def _missing(self, run_id: str) -> Effects:
+        """The worker had the run and has it no more, and we did not hear why."""
+        run = self._pool.runs.get(run_id)
+        if run is None or run.stage == "checking":
+            return []
+        return self._ending.check(run)
+
+    def began(self, began: RunBegan, now_ms: int) -> Effects:
+        """The first token is committed."""
+        run = self._pool.current(began.run_id, began.attempt)
+        if run is not None:
+            run.accepted = True
+            run.heard_ms = now_ms
+            self._mark_began(run)
+        return []
+
+    @staticmethod
+    def _mark_began(run: Run) -> None:
+        run.began = True
+        if run.stage == "dispatched":
+            run.stage = "running"
+
+    def rejected(self, rejected: RunRejected) -> Effects:
+        """The worker has not taken the run."""
+        run = self._pool.current(rejected.run_id, rejected.attempt)
+        if run is None or run.worker != rejected.worker:
+            return []
+        self._pool.unassign(run)
+        if run.cancel:
+            return self._ending.end(run, RunOutcome(finish_reason="cancelled"))
+        self._pool.requeue(run)
+        return []
+
+    def settled(self, settled: RunSettled, now_ms: int) -> Effects:
+        """A worker that was given up may still have finished: its last attempt counts until
+        another is made."""
+        run = self._pool.runs.get(settled.run_id)
+        if run is None or run.attempt != settled.attempt or run.stage == "ending":
+            return []
+        if settled.outcome is None:
+            return self._ending.check(run) if run.stage in ON_WORKER else []
+        if settled.outcome.finish_reason in ("stop", "length"):
+            self._pool.estimate.ended(now_ms - run.dispatched_ms)
+        return self._ending.forget(settled.run_id)
+
+    def gone(self, name: str, incarnation: int) -> Effects:
+        """The worker is known to be dead; incarnation 0 means whichever it is."""
+        worker = self._pool.workers.get(name)
+        if worker is None or worker.lost:
+            return []
+        if incarnation and incarnation != worker.report.incarnation:
+            return []
+        return self.lose(worker)
+
+    def lose(self, worker: Worker) -> Effects:
+        """Take everything off a worker that is gone."""
+        worker.lost = True
+        lost = [self._pool.runs[run_id] for run_id in worker.assigned if run_id in self._pool.runs]
+        worker.assigned.clear()
+        worker.unknown_since_ms.clear()
+        effects: Effects = []
+        for run in lost:
+            effects += self._ending.lost_worker(run)
+        return effects

@@ -1,0 +1,103 @@
+"""What a scheduler tells: queue positions to clients, its state to edges and operators. Pure."""
+
+import msgspec
+
+from actors.scheduler.pool import Effects, Pool
+from actors.scheduler.state import Answer, Broadcast, Notify, Run
+from actors.scheduler.views import pool_list
+from contracts.events import RunQueued
+from contracts.scheduling import PoolStatus
+
+
+class Telling:
+    """Remembers what was told last, so that only news is told."""
+
+    def __init__(self, pool: Pool, now_ms: int) -> None:
+        self._pool = pool
+        self._noticed_ms = now_ms
+        self._status_ms = 0
+        self._status: PoolStatus | None = None
+
+    def first_notice(self, run_id: str) -> Effects:
+        """Tell a run that was submitted just now its place, if it waits."""
+        run = self._pool.runs.get(run_id)
+        if run is None or run.stage != "queued" or run.noticed:
+            return []
+        return [self._notice(run, self._pool.order.waiting_before(run.spec.tier))]
+
+    def notices(self, now_ms: int) -> Effects:
+        """Tell places in the queue that have changed, every `notice_ms`."""
+        since_ms = now_ms - self._noticed_ms
+        if since_ms < self._pool.config.notice_ms or self._pool.listening(now_ms):
+            return []
+        self._noticed_ms = now_ms
+        effects: Effects = []
+        for position, run in enumerate(self._pool.order.in_order(), start=1):
+            if position > self._pool.config.notices_per_tick:
+                break
+            if run.noticed != position:
+                effects.append(self._notice(run, position))
+        return effects
+
+    def _notice(self, run: Run, position: int) -> Notify:
+        run.noticed = position = max(1, position)
+        run.fresh = False
+        run.notice_attempt = run.notice_attempt or self._pool.next_attempt()
+        eta_ms = self._pool.estimate.wait_ms(position, self._pool.workers.slots())
+        event = RunQueued(position=position, eta_ms=eta_ms)
+        return Notify(run.spec.run_id, run.notice_attempt, event)
+
+    def wait_ms(self, tier: str) -> int:
+        """Return how long a new run of this tier would wait, by estimate."""
+        if self._pool.workers.best() is not None and not len(self._pool.order):
+            return 0
+        ahead = self._pool.order.waiting_before(tier) + 1
+        wait_ms = self._pool.estimate.wait_ms(ahead, self._pool.workers.slots())
+        return 5_000 if wait_ms is None else wait_ms
+
+    def announce(self, now_ms: int) -> Effects:
+        """Tell the edges how the pool stands, once its workers had time to report: until then
+        the edges go by what the last scheduler said."""
+        if self._pool.listening(now_ms):
+            return []
+        status = self._pool_status(now_ms)
+        last = self._status
+        changed = last is None or (status.healthy, status.admit) != (last.healthy, last.admit)
+        if not changed and now_ms - self._status_ms < self._pool.config.status_ms:
+            return []
+        self._status, self._status_ms = status, now_ms
+        return [Broadcast(status)]
+
+    def _pool_status(self, now_ms: int) -> PoolStatus:
+        config = self._pool.config
+        slots = self._pool.workers.slots()
+        room = len(self._pool.order) < config.queue_max
+        waits = {name: self.wait_ms(name) for name in config.tiers}
+        admit = {
+            name: slots > 0 and room and waits[name] <= tier.wait_limit_ms
+            for name, tier in config.tiers.items()
+        }
+        over = [waits[n] - config.tiers[n].wait_limit_ms for n, ok in admit.items() if not ok]
+        engine = next((w.report.engine for _, w in self._pool.workers.items()), "vllm")
+        return PoolStatus(
+            pool=config.pool,
+            model=config.model,
+            healthy=slots > 0,
+            admit=admit,
+            retry_after_ms=max(1_000, *over) if over else 0,
+            queued=len(self._pool.order),
+            running=len(self._pool.runs) - len(self._pool.order),
+            slots=slots,
+            context_length=config.context_length,
+            engine=engine,
+            at_ms=now_ms,
+            epoch=self._pool.term,
+        )
+
+    def describe(self, reply_to: str, limit: int, now_ms: int) -> Answer:
+        """Answer an operator."""
+        workers = [self._pool.workers.view(n, w, now_ms) for n, w in self._pool.workers.items()]
+        slots = self._pool.workers.slots()
+        listed = pool_list(self._pool.runs, self._pool.order, self._pool.estimate, slots, limit)
+        body = msgspec.structs.replace(listed, workers=tuple(workers))
+        return Answer(reply_to, body)
