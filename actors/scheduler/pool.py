@@ -8,7 +8,7 @@ from actors.scheduler.workers import Workers
 
 Effects = list[Effect]
 ON_WORKER = ("dispatched", "running", "cancelling")
-_ATTEMPT_BITS = 32
+_ATTEMPT_BITS = 20
 
 
 class Pool:
@@ -28,9 +28,11 @@ class Pool:
         self._attempts = 0
 
     def next_attempt(self) -> int:
-        """Return an attempt number above all earlier ones, of earlier terms too."""
+        """Return an attempt number above all earlier ones, of earlier terms too: the revision
+        that names the next term has grown with every renewal of the lease meanwhile, by more
+        than one a second, and no scheduler makes 2^20 attempts in one."""
         self._attempts += 1
-        return self.term << _ATTEMPT_BITS | self._attempts
+        return (self.term << _ATTEMPT_BITS) + self._attempts
 
     def listening(self, now_ms: int) -> bool:
         """Say whether it is too early to dispatch: workers may still report what runs."""

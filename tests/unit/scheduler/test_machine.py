@@ -24,6 +24,7 @@ from actors.scheduler.state import (
     Settle,
     Tick,
 )
+from contracts.log import CLOSING_ATTEMPT
 from contracts.runs import RunOutcome, RunSpec, Sampling, Tier
 from contracts.scheduling import (
     AbortRun,
@@ -152,8 +153,17 @@ def test_submit_with_a_free_slot_is_dispatched_at_once_and_reads_nothing() -> No
     (send,) = of(Send, effects)
     assert isinstance(send.command, StartRun)
     assert send.command.expect_epoch == 0
-    assert send.command.attempt == 3 << 32 | 1
+    assert send.command.attempt == (3 << 20) + 1
     assert not of(Notify, effects)
+
+
+def test_attempt_of_a_very_late_term_is_below_a_closing_claim() -> None:
+    centuries = 1 << 40
+    pool = Pool(term=centuries)
+    pool.report()
+    (send,) = of(Send, pool.submit("run_1"))
+    assert isinstance(send.command, StartRun)
+    assert send.command.attempt < CLOSING_ATTEMPT
 
 
 def test_submit_redelivered_run_may_have_been_claimed() -> None:
