@@ -76,8 +76,9 @@ def problem_document(
     }
     if request_id:
         document["requestId"] = request_id
-    if problem.retry_after_ms is not None:
-        document["retryAfterMs"] = problem.retry_after_ms
+    wait_ms = _retry_after_ms(problem)
+    if wait_ms is not None:
+        document["retryAfterMs"] = wait_ms
     if problem.active_run_id is not None:
         document["runId"] = problem.active_run_id
         document["activeRunId"] = problem.active_run_id
@@ -101,11 +102,19 @@ def openai_error(problem: Problem, param: str | None = None) -> dict[str, Any]:
 def problem_headers(problem: Problem) -> dict[str, str]:
     """Return the headers that belong to a problem."""
     headers = {"cache-control": "no-store"}
-    if problem.retry_after_ms is not None:
-        headers["retry-after"] = str(max(1, math.ceil(problem.retry_after_ms / 1000)))
+    wait_ms = _retry_after_ms(problem)
+    if wait_ms is not None:
+        headers["retry-after"] = str(max(1, math.ceil(wait_ms / 1000)))
     if problem.status == 401:
         headers["www-authenticate"] = "Bearer"
     return headers
+
+
+def _retry_after_ms(problem: Problem) -> int | None:
+    """Return when to try again: every 503 says so, whoever refused."""
+    if problem.retry_after_ms is None and problem.status == 503:
+        return UNAVAILABLE_RETRY_MS
+    return problem.retry_after_ms
 
 
 def problem_of(error: Exception) -> tuple[Problem, tuple[FieldError, ...]]:
