@@ -87,7 +87,7 @@ class SessionMachine:
             case KeyLookedUp(earlier=earlier) if progress.phase is Phase.KEYING:
                 return self._submitting.key_known(progress, earlier, now_ms)
             case PromptStored() if progress.phase is Phase.STORING:
-                return self._submitting.prompt_stored(progress, message)
+                return self._submitting.prompt_stored(progress, message, now_ms)
             case PromptConflict() if progress.phase is Phase.STORING:
                 self._conversation.stale = True
                 return self._ending.reject(

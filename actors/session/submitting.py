@@ -170,11 +170,14 @@ class Submitting:
         self._conversation.messages.append(prompt)
         return (AcceptPrompt(prompt, answer, run),)
 
-    def prompt_stored(self, progress: Progress, stored: PromptStored) -> Effects:
-        """The prompt is durable: say so, and queue its run."""
+    def prompt_stored(self, progress: Progress, stored: PromptStored, now_ms: int) -> Effects:
+        """The prompt is durable: say so, and queue its run, unless its client was refused
+        meanwhile for want of an answer."""
         assert progress.submit is not None and progress.record is not None
         self._conversation.chat = stored.chat
         self._conversation.remember_key(progress.record)
+        if now_ms > progress.submit.expires_at_ms:
+            return self._too_late(progress)
         accepted = Reply(progress.submit.reply_to, acceptance(progress.record, replayed=False))
         if progress.finished is not None:
             return (accepted, *self._ending.close(progress))
@@ -210,6 +213,10 @@ class Submitting:
         if record is None:
             return self._ending.reject(progress, "unavailable", "History was away; try again.")
         self._conversation.stale = True
+        return self._too_late(progress)
+
+    def _too_late(self, progress: Progress) -> Effects:
+        """The client was refused, and the prompt is stored: it stays, and its run failed."""
         problem = Problem(code="unavailable", detail="History was away for too long.")
         outcome = RunOutcome(finish_reason="error", error=problem)
         return self._ending.end_unqueued(progress, outcome)

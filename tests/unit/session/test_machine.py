@@ -106,6 +106,7 @@ class World:
         self.terminals: dict[str, object] = {}
         self.deliveries = 0
         self.now_ms = 1_000
+        self.store_takes_ms = 0
 
     def deliver(self, body: SubmitPrompt | CancelRun | RunFinished) -> list[Effect]:
         self.deliveries += 1
@@ -132,6 +133,7 @@ class World:
             case AcceptPrompt(prompt, answer, run):
                 if self.chat.active_run_id not in (None, run_id):
                     return PromptConflict(run_id)
+                self.now_ms += self.store_takes_ms
                 self.messages |= {prompt.message_id: prompt, answer.message_id: answer}
                 self.runs[run_id] = run
                 self.chat = msgspec.structs.replace(
@@ -179,6 +181,18 @@ def test_submit_stores_then_replies_then_queues_then_acknowledges() -> None:
     assert effects[1] == Reply(
         "inbox", PromptAccepted(run_id="run_1", prompt_id="p_run_1", answer_id="a_run_1")
     )
+
+
+def test_submit_stored_after_its_client_was_refused_keeps_the_message_and_fails_the_run() -> None:
+    world = World()
+    world.store_takes_ms = 9_001
+    effects = world.deliver(submit())
+    assert kinds(effects) == [
+        "AcceptPrompt", "CloseLog", "SaveAnswer", "WriteTerminal", "Acknowledge",
+    ]  # fmt: skip
+    assert world.messages["p_run_1"].content == "hello there"
+    assert world.messages["a_run_1"].status == "failed"
+    assert world.chat.active_run_id is None
 
 
 def test_submit_fills_the_run_from_context_and_model() -> None:
