@@ -24,6 +24,7 @@ from contracts.session import (
     CancelReply,
     CancelRun,
     PromptRejected,
+    RunFinished,
     SessionCommand,
     SubmitPrompt,
 )
@@ -38,6 +39,8 @@ from contracts.subjects import (
 _log = structlog.get_logger()
 _TICK_S = 0.05
 _RELOAD_S = 0.5
+_LOOKED_AT = 64
+"""Chats of which each tick asks whether they are idle."""
 
 
 class _Session:
@@ -59,7 +62,8 @@ class SessionHost:
     """Runs the session actors of the partitions that this host owns.
 
     A chat is activated by its first command and handles one message at a time. A full inbox
-    refuses prompts (`rate_limited`) and leaves other commands to redelivery.
+    refuses prompts (`rate_limited`), takes one cancel of a run, and ends of runs always: there
+    are no more of those than runs in flight.
     """
 
     def __init__(
@@ -159,18 +163,31 @@ class SessionHost:
         metrics.COMMANDS.labels(type(body).__name__).inc()
         session = self._activate(chat_id)
         if len(session.inbox) >= self._config.mailbox_max:
-            self._refuse_full(body, delivery)
-            return
+            metrics.REFUSED_FULL.inc()
+            if not self._takes_when_full(session, body, delivery):
+                return
         number = next(self._numbers)
         session.hands.deliveries[number] = delivery
         session.inbox.append(Command(body, number))
         self._wake(session)
 
-    def _refuse_full(self, body: SessionCommand, delivery: Delivery) -> None:
-        metrics.REFUSED_FULL.inc()
-        if isinstance(body, SubmitPrompt) and not delivery.redelivered:
-            self._reject(body, Problem(code="rate_limited", detail="Too many prompts at once."))
-            delivery.ack()
+    def _takes_when_full(self, session: _Session, body: SessionCommand, delivery: Delivery) -> bool:
+        """Whether a full inbox takes one command more; if not, the command is answered for.
+
+        A refused prompt is not acknowledged, because an earlier owner may have stored it: it
+        comes again with the next owner, for whom it is a known run or too late."""
+        match body:
+            case SubmitPrompt():
+                self._reject(body, Problem(code="rate_limited", detail="Too many prompts at once."))
+                return False
+            case CancelRun():
+                waiting = (m.body for m in session.inbox if isinstance(m, Command))
+                if any(isinstance(b, CancelRun) and b.run_id == body.run_id for b in waiting):
+                    delivery.ack()
+                    return False
+                return len(session.inbox) < 2 * self._config.mailbox_max
+            case RunFinished():
+                return True
 
     def _reject(self, submit: SubmitPrompt, problem: Problem) -> None:
         tell(self._bus, submit.reply_to, PromptRejected(problem=problem))
@@ -279,12 +296,14 @@ class SessionHost:
             self._passivate(mono_ms)
 
     def _passivate(self, mono_ms: int) -> None:
+        """Forget idle chats, those used longest ago first. A busy one makes way for the next
+        to be looked at, so that it can't keep others from being forgotten."""
         over = len(self._sessions) - self._config.active_max
-        for session in list(itertools.islice(self._sessions.values(), 64)):
-            idle = session.task is None and not session.inbox and not session.hands.deliveries
-            idle = idle and (session.machine is None or session.machine.idle)
-            old = mono_ms - session.used_at_ms >= self._config.idle_ms
-            if idle and (old or over > 0):
+        for session in list(itertools.islice(self._sessions.values(), _LOOKED_AT)):
+            busy = session.task is not None or session.inbox or session.hands.deliveries
+            if busy or (session.machine is not None and not session.machine.idle):
+                self._sessions.move_to_end(session.chat_id)
+            elif over > 0 or mono_ms - session.used_at_ms >= self._config.idle_ms:
                 over -= 1
                 metrics.PASSIVATIONS.inc()
                 self._forget(session)
