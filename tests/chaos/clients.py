@@ -231,6 +231,13 @@ class Person:
             assert time.monotonic() < deadline, f"the answer of {story.run_id} stays pending"
             await asyncio.sleep(RETRY_S)
 
+    async def messages(self, chat_id: str) -> list[dict[str, Any]]:
+        """Return the chat's messages, newest first."""
+        reply = await self._http.get(f"/chats/{chat_id}/messages")
+        reply.raise_for_status()
+        messages: list[dict[str, Any]] = reply.json()["data"]
+        return messages
+
     async def readiness(self) -> int:
         """Return the status of `/readyz`."""
         return (await self._http.get("/readyz")).status_code
