@@ -55,7 +55,7 @@ def test_keys_of_the_file_may_be_written_with_dashes() -> None:
     [
         ("port", "0", "a whole number from 1 to 65535"),
         ("port", "http", "a whole number from 1 to 65535"),
-        ("gpus", "1.5", "a whole number from 1 to 64"),
+        ("gpus", "1.5", "a whole number from 0 to 64"),
         ("engine", "tpu", "one of vllm, sim"),
         ("model", "Fast=x", "[POOL=]NAME_OR_PATH"),
         ("model", "a=x,a=y", "a has two"),
