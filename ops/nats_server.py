@@ -21,6 +21,7 @@ from typing import Literal
 import msgspec
 
 from contracts.errors import ParleyError
+from contracts.subjects import LEASE_BUCKET, TOKEN_PARTITIONS, token_stream
 
 User = Literal["operator", "edge", "session", "scheduler", "gpu"]
 USERS: tuple[User, ...] = ("operator", "edge", "session", "scheduler", "gpu")
@@ -62,7 +63,18 @@ def inbox_prefix(user: User) -> str:
     return f"_INBOX.{user}"
 
 
-_READ_LOG = ("$JS.API.DIRECT.GET.*", "$JS.API.DIRECT.GET.*.>", "$JS.API.STREAM.MSG.GET.*")
+_READ_LOG = tuple(
+    subject
+    for stream in map(token_stream, range(TOKEN_PARTITIONS))
+    for subject in (
+        f"$JS.API.DIRECT.GET.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}.>",
+        f"$JS.API.STREAM.MSG.GET.{stream}",
+    )
+)
+"""By name: a wildcard would also read the prompts in `SESS` and `RUNS`."""
+
+_READ_LEASES = f"$JS.API.STREAM.MSG.GET.KV_{LEASE_BUCKET}"
 _WRITE_LOG = ("tok.*.*.claim", "tok.*.*.d", "tok.*.*.snap")
 
 
@@ -100,6 +112,7 @@ def permissions() -> Mapping[User, Permissions | None]:
                 *_WRITE_LOG,
                 *_consume("SESS"),
                 *_consume("KV_LEASE"),
+                _READ_LEASES,
                 "run.q.*.*",
                 "sess.*.*",
                 "sched.*.request",
@@ -108,7 +121,7 @@ def permissions() -> Mapping[User, Permissions | None]:
                 f"{inbox_prefix('edge')}.>",
                 "actor.session.*",
             ),
-            subscribe=("live.*", "sched.*.status", "$SRV.>", f"{inbox_prefix('session')}.>"),
+            subscribe=("$SRV.>", f"{inbox_prefix('session')}.>"),
         ),
         "scheduler": Permissions(
             publish=(
@@ -117,6 +130,7 @@ def permissions() -> Mapping[User, Permissions | None]:
                 *_WRITE_LOG,
                 *_consume("RUNS"),
                 *_consume("KV_LEASE"),
+                _READ_LEASES,
                 "gpu.*.cmd",
                 "sess.*.*",
                 "sched.*.status",
@@ -126,7 +140,6 @@ def permissions() -> Mapping[User, Permissions | None]:
             subscribe=(
                 "sched.*.request",
                 "sched.*.worker",
-                "sched.*.status",
                 "$SRV.>",
                 f"{inbox_prefix('scheduler')}.>",
             ),

@@ -12,12 +12,17 @@ from actors.runtime.clock import SystemClock
 from actors.runtime.nats_bus import NatsBus
 from contracts.errors import BusError
 from contracts.subjects import (
+    LEASE_BUCKET,
+    RUNS_STREAM,
+    SESSION_STREAM,
     live,
     run_queue,
     scheduler_workers,
     session_commands,
     token_claims,
     token_entries,
+    token_partition,
+    token_stream,
     worker_commands,
 )
 from ops.nats_server import NatsFacts, User, facts_of, inbox_prefix, is_free, prepare, program
@@ -119,6 +124,27 @@ async def test_an_append_that_is_not_allowed_is_not_stored(
     async with joined(facts, user) as bus:
         with pytest.raises(BusError):
             await bus.append(subject, b"{}", timeout_s=0.5)
+
+
+@pytest.mark.parametrize("user", ["edge", "gpu", "session", "scheduler"])
+async def test_a_role_reads_the_token_logs(facts: NatsFacts, user: User) -> None:
+    stream, subject = token_stream(token_partition(RUN)), token_entries(RUN)
+    async with joined(facts, "operator") as operator:
+        await declare_streams(operator)
+        await operator.append(subject, b"{}")
+    async with joined(facts, user) as bus:
+        assert await bus.last(stream, subject, leader=True) is not None
+        assert await bus.last(stream, subject) is not None
+        assert await bus.range(stream, subject, from_seq=1, limit=9)
+
+
+@pytest.mark.parametrize("user", ["edge", "gpu"])
+@pytest.mark.parametrize("stream", [SESSION_STREAM, RUNS_STREAM, f"KV_{LEASE_BUCKET}"])
+async def test_a_role_can_not_read_the_streams_of_others(
+    facts: NatsFacts, user: User, stream: str
+) -> None:
+    for read in (f"DIRECT.GET.{stream}", f"DIRECT.GET.{stream}.x", f"STREAM.MSG.GET.{stream}"):
+        assert not await heard_elsewhere(facts, user, f"$JS.API.{read}")
 
 
 @pytest.mark.parametrize("owner", ["session", "scheduler", "gpu", "edge"])
