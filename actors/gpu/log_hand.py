@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from actors.gpu import metrics
 from actors.gpu.config import GpuConfig
@@ -108,7 +109,8 @@ class LogHand:
             case ReadLog():
                 state = await self._offered(lambda: self._token_log.read(run_id))
                 return LogRead(run_id, attempt, state)
-            case PublishFinished(finished=finished):
+            case PublishFinished(finished=told):
+                finished = replace(told, epoch=self._claimed().epoch)
                 await self._offered(lambda: self._store(finished))
                 return FinishStored(run_id, attempt)
 

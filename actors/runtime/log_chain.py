@@ -90,22 +90,25 @@ class LogChain:
 
 
 class LogFold:
-    """All of a run, added up from its first entry on."""
+    """All of a run, added up from its first entry on, or from a snapshot."""
 
-    def __init__(self) -> None:
-        self._next_seq = 1
-        self._text: list[str] = []
-        self._tokens: list[int] = []
+    def __init__(self, snapshot: LogSnapshot | None = None) -> None:
+        begun = snapshot or LogSnapshot(seq=0, stream_seq=0, text="")
+        self._next_seq = begun.seq + 1
+        self._text = [begun.text]
+        self._tokens = list(begun.tokens)
         self._end: RunOutcome | None = None
         self._terminal: Terminal | None = None
-        self._started: RunStarted | None = None
-        self._started_seq = 0
-        self._last_at_ms = 0
+        self._started = begun.started if isinstance(begun.started, RunStarted) else None
+        self._started_seq = begun.started_seq
+        self._last_at_ms = begun.at_ms
 
     def add(self, entry: LogEntry) -> None:
         """Add the next entry; one seen before adds nothing. Raises LogGone for a hole."""
         if entry.seq > self._next_seq:
             raise LogGone(f"events {self._next_seq} to {entry.seq - 1} are gone")
+        if entry.tokens and entry.offset > len(self._tokens):
+            raise LogGone(f"tokens {len(self._tokens)} to {entry.offset - 1} are gone")
         fresh = entry.events[self._next_seq - entry.seq :]
         for place, event in enumerate(fresh, self._next_seq):
             self._add_event(place, event)

@@ -5,6 +5,10 @@ newer claim exists. An append or a claim whose answer was lost is settled by ask
 stream's leader what it holds.
 """
 
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
+
 from actors.runtime import metrics
 from actors.runtime.log_chain import LogFold
 from actors.runtime.log_reader import RANGE_ENTRIES, BusLogReader, Sweeper
@@ -28,11 +32,32 @@ stream leader (7.3 s measured)."""
 
 TRY_TIMEOUT_S = 2.0
 
+RENEW_MS = 20_000
+"""How old a claim may get. The streams drop what is old, by age and by bytes; a claim that was
+dropped fences its own writer off."""
+
 
 class BusRunWriter:
-    """The right to write a run's log; see `contracts.ports.token_log.RunWriter`."""
+    """The right to write a run's log; see `contracts.ports.token_log.RunWriter`.
 
-    def __init__(self, bus: Bus, clock: Clock, run_id: str, epoch: int, attempt: int) -> None:
+    The claim is renewed under the same attempt before it gets old, so an answer may take any
+    time; its epoch grows then. `renew` replaces the claim that it is given.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        run_id: str,
+        epoch: int,
+        attempt: int,
+        *,
+        renew: Callable[[int], Awaitable[int]] | None = None,
+        renew_ms: int = RENEW_MS,
+    ) -> None:
+        self._renew = renew
+        self._renew_ms = renew_ms
+        self._claimed_ms = clock.monotonic_ms()
         self._bus = bus
         self._clock = clock
         self._run_id = run_id
@@ -54,10 +79,18 @@ class BusRunWriter:
         return self._attempt
 
     async def append(self, entry: LogEntry) -> int:
-        """Commit one entry and return its stream sequence; one at a time.
+        """Commit one entry, under the present epoch, and return its stream sequence; one at a
+        time.
 
         Raises Fenced, BusUnavailable (after `PATIENCE_MS`), LogGone.
         """
+        age_ms = self._clock.monotonic_ms() - self._claimed_ms
+        if self._renew is not None and age_ms >= self._renew_ms:
+            self._epoch = await self._renew(self._epoch)
+            self._fence = Fence(self._epoch, self._claims)
+            self._claimed_ms = self._clock.monotonic_ms()
+        if entry.epoch != self._epoch:
+            entry = replace(entry, epoch=self._epoch)
         data = encode(entry)
         try:
             return await self._store(data)
@@ -128,9 +161,10 @@ class BusRunWriter:
 class BusTokenLog:
     """Claims, reads and follows run logs on a bus; see `contracts.ports.token_log.TokenLog`."""
 
-    def __init__(self, bus: Bus, clock: Clock) -> None:
+    def __init__(self, bus: Bus, clock: Clock, *, renew_ms: int = RENEW_MS) -> None:
         self._bus = bus
         self._clock = clock
+        self._renew_ms = renew_ms
         self._sweeper = Sweeper(clock)
         bus.on_connection(self._connection_changed)
 
@@ -145,6 +179,25 @@ class BusTokenLog:
 
         Raises Fenced (a higher attempt holds it, or `expect_epoch` was wrong), BusUnavailable.
         """
+
+        async def renew(epoch: int) -> int:
+            return await self._claim(run_id, writer, attempt, epoch, self._clock.now_ms())
+
+        epoch = await self._claim(run_id, writer, attempt, expect_epoch, now_ms)
+        return BusRunWriter(
+            self._bus,
+            self._clock,
+            run_id,
+            epoch,
+            attempt,
+            renew=renew,
+            renew_ms=self._renew_ms,
+        )
+
+    async def _claim(
+        self, run_id: str, writer: str, attempt: int, expect_epoch: int | None, now_ms: int
+    ) -> int:
+        """Return the epoch of a new claim."""
         give_up_ms = self._clock.monotonic_ms() + PATIENCE_MS
         claim_id = self._clock.entropy(8).hex()
         tried = False
@@ -154,13 +207,13 @@ class BusTokenLog:
                 if tried or expect_epoch is None:
                     found = await self.read_claim(run_id)
                     if found is not None and found[1].claim_id == claim_id:
-                        return self._writer(run_id, found[0], attempt)
+                        return found[0]
                     epoch, first = _place_after(found, attempt, expect_epoch)
                 ours = Claim(
                     writer=writer, attempt=attempt, first=first, at_ms=now_ms, claim_id=claim_id
                 )
                 tried = True
-                epoch = await self._bus.append(
+                return await self._bus.append(
                     token_claims(run_id),
                     encode(ours),
                     fence=Fence(epoch),
@@ -172,11 +225,6 @@ class BusTokenLog:
                 if self._clock.monotonic_ms() >= give_up_ms:
                     raise
                 await self._clock.sleep(0.1)
-            else:
-                return self._writer(run_id, epoch, attempt)
-
-    def _writer(self, run_id: str, epoch: int, attempt: int) -> BusRunWriter:
-        return BusRunWriter(self._bus, self._clock, run_id, epoch, attempt)
 
     async def read_claim(self, run_id: str) -> tuple[int, Claim] | None:
         """Return epoch and claim as the leader knows them; None: never claimed."""
@@ -185,15 +233,26 @@ class BusTokenLog:
         return None if stored is None else (stored.seq, decode(stored.data, Claim))
 
     async def read(self, run_id: str) -> LogState:
-        """Return all that the leader has committed.
+        """Return all that the leader has committed; a snapshot stands for what has aged out.
 
-        Raises LogGone if entries are missing (aged out), BusUnavailable.
+        Raises LogGone if entries are missing all the same, BusUnavailable.
         """
+        try:
+            return await self._read(run_id, LogFold(), 1)
+        except LogGone:
+            stream = token_stream(token_partition(run_id))
+            stored = await self._bus.last(stream, token_snapshots(run_id), leader=True)
+            if stored is None:
+                raise
+            snapshot = decode(stored.data, LogSnapshot)
+        return await self._read(run_id, LogFold(snapshot), snapshot.stream_seq + 1)
+
+    async def _read(self, run_id: str, fold: LogFold, next_seq: int) -> LogState:
+        """Add up what is stored from stream sequence `next_seq` on."""
         stream = token_stream(token_partition(run_id))
         subject = token_entries(run_id)
-        fold = LogFold()
         last = await self._bus.last(stream, subject, leader=True)
-        next_seq, end = 1, last.seq if last is not None else 0
+        end = last.seq if last is not None else 0
         give_up_ms = self._clock.monotonic_ms() + PATIENCE_MS
         while next_seq <= end:
             found = await self._bus.range(stream, subject, from_seq=next_seq, limit=RANGE_ENTRIES)

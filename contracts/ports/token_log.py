@@ -31,7 +31,7 @@ class RunWriter(Protocol):
 
     @property
     def epoch(self) -> int:
-        """The stream sequence of the claim."""
+        """The stream sequence of the claim; grows when the writer renews it."""
         ...
 
     @property
@@ -74,7 +74,8 @@ class TokenLog(Protocol):
         ...
 
     async def read(self, run_id: str) -> LogState:
-        """Return all that is committed. Raises LogGone if entries are missing (aged out)."""
+        """Return all that is committed. Raises LogGone if entries are missing (aged out) and no
+        snapshot stands for them."""
         ...
 
     def follow(self, run_id: str, *, after: int | None) -> "LogReader":

@@ -1,5 +1,6 @@
 """Claims, fences, lost answers, reads."""
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -9,10 +10,11 @@ from actors.runtime.token_log import BusRunWriter, BusTokenLog
 from contracts.codec import decode
 from contracts.errors import Fenced, LogGone
 from contracts.events import MessageDelta
-from contracts.log import CLOSING_ATTEMPT, LogEntry
+from contracts.log import CLOSING_ATTEMPT, LogEntry, LogSnapshot
 from contracts.ports.bus import Bus
 from contracts.ports.token_log import LogState
 from contracts.subjects import token_claims, token_entries, token_partition, token_stream
+from ops.streams import stream_specs
 from tests.support.log_writing import COMPLETED, STARTED, STOPPED, Script
 from tests.support.lossy_bus import LossyBus
 
@@ -137,3 +139,62 @@ async def test_append_to_a_log_without_its_claim_is_gone(bus: Bus, run_id: str) 
     script = Script(BusRunWriter(bus, SystemClock(), run_id, epoch=12345, attempt=1))
     with pytest.raises(LogGone):
         await script.say("x")
+
+
+async def test_claim_renewed_in_time_lets_an_answer_outlive_what_the_stream_keeps(
+    bus: Bus, run_id: str
+) -> None:
+    log = BusTokenLog(bus, SystemClock(), renew_ms=0)
+    name = token_stream(token_partition(run_id))
+    spec = next(spec for spec in stream_specs() if spec.name == name)
+    script = await claim(log, run_id, 1, 0)
+    first_epoch = script.writer.epoch
+    try:
+        await script.write(STARTED)
+        await script.say("one ", "two ", "three ")
+        await script.writer.snapshot(
+            LogSnapshot(
+                seq=4,
+                stream_seq=script.last_seq,
+                text="one two three ",
+                tokens=(0, 1, 2),
+                started=STARTED,
+                started_seq=1,
+            )
+        )
+        await bus.declare(replace(spec, max_msgs=5))
+        await script.say("four")
+        assert len(await stored(bus, run_id)) < 5
+        state = await log.read(run_id)
+        assert (state.text, state.tokens) == ("one two three four", (0, 1, 2, 3))
+        assert (state.next_seq, state.started, state.started_seq) == (6, STARTED, 1)
+        found = await log.read_claim(run_id)
+        assert found is not None
+        assert found[0] == script.writer.epoch > first_epoch
+        assert found[1].attempt == 1
+    finally:
+        await bus.declare(spec)
+
+
+async def test_read_without_a_snapshot_of_what_aged_out_is_gone(bus: Bus, run_id: str) -> None:
+    log = BusTokenLog(bus, SystemClock(), renew_ms=0)
+    name = token_stream(token_partition(run_id))
+    spec = next(spec for spec in stream_specs() if spec.name == name)
+    script = await claim(log, run_id, 1, 0)
+    try:
+        await script.write(tokens=1)
+        await bus.declare(replace(spec, max_msgs=2))
+        await script.write(tokens=1)
+        with pytest.raises(LogGone):
+            await log.read(run_id)
+    finally:
+        await bus.declare(spec)
+
+
+async def test_renewal_after_a_takeover_is_fenced(log: BusTokenLog, bus: Bus, run_id: str) -> None:
+    old = await claim(BusTokenLog(bus, SystemClock(), renew_ms=0), run_id, 1, 0)
+    await old.say("kept ")
+    await claim(log, run_id, 2, None)
+    with pytest.raises(Fenced):
+        await old.say("zombie")
+    assert (await log.read(run_id)).text == "kept "
