@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from contracts.errors import BusUnavailable, LogGone
-from contracts.events import MessageDelta, NumberedEvent
+from contracts.events import MessageDelta, MessageSnapshot, NumberedEvent
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
 from contracts.ports.token_log import LogReader, LogState, TokenLog
@@ -111,19 +111,25 @@ class RunStreams:
         """Return the response's stream."""
         return self._streams.stream("run", receive, send, ping=ping)
 
+    def rejoining(self, run_id: str) -> LogReader:
+        """Return a reader that begins with the run's last snapshot."""
+        return self._log.follow(run_id, after=None)
+
     async def write_history(
         self, stream: Stream, chat_id: str, run_id: str, after: int | None
-    ) -> None:
-        """Write what history has of a run whose log is gone. Of a run that is still active it
-        has nothing yet: then the stream ends without a terminal event, and its client
-        reconnects."""
+    ) -> bool:
+        """Write what history has of a run whose log is gone, and return True; False for a run
+        that is still active: history has nothing of it yet."""
         run = await self._history.run(chat_id, run_id)
-        if run is None or run.state == "active":
-            return
+        if run is None:
+            return True
+        if run.state == "active":
+            return False
         answer = await self._history.message(chat_id, run.answer_id)
         events = events_from_history(run, answer, after)
         if events:
             await stream.write(EventEncoder(run_id).encode(events), events=len(events))
+        return True
 
 
 class _RunStream:
@@ -185,7 +191,24 @@ class _RunStream:
                 pass
             else:
                 return
-        await self._runs.write_history(stream, self._chat_id, self._run_id, last)
+        if not await self._runs.write_history(stream, self._chat_id, self._run_id, last):
+            await self._rejoin(stream, encoder, last or 0)
+
+    async def _rejoin(self, stream: Stream, encoder: EventEncoder, last: int) -> None:
+        """Go on from a snapshot where the log has dropped what the client lacks. Without one
+        the stream ends without a terminal event, and its client reconnects."""
+        joined = False
+        try:
+            async with self._runs.rejoining(self._run_id) as reader:
+                async for batch in reader.batches():
+                    events = batch.events if joined else _from_snapshot(batch.events, last)
+                    if not joined and not events:
+                        return
+                    joined = True
+                    if events:
+                        await self._write_events(stream, encoder, events)
+        except LogGone:
+            return
 
     async def _write_events(
         self, stream: Stream, encoder: EventEncoder, events: Sequence[NumberedEvent]
@@ -195,6 +218,14 @@ class _RunStream:
         if self._arrived_s is not None and _has_text(events):
             _FIRST_TOKEN.observe(time.monotonic() - self._arrived_s)
             self._arrived_s = None
+
+
+def _from_snapshot(events: Sequence[NumberedEvent], last: int) -> Sequence[NumberedEvent]:
+    """Return the events from the first snapshot on that stands for more than event `last`."""
+    for place, numbered in enumerate(events):
+        if isinstance(numbered.event, MessageSnapshot) and numbered.seq > last:
+            return events[place:]
+    return ()
 
 
 def _has_text(events: Sequence[NumberedEvent]) -> bool:

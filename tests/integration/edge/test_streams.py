@@ -197,6 +197,36 @@ async def test_log_that_is_gone_is_replaced_by_history(stack: EdgeStack) -> None
     assert (await stack.client.get(path, headers=end)).status_code == 204
 
 
+async def test_log_that_has_dropped_what_a_client_lacks_goes_on_from_a_snapshot(
+    stack: EdgeStack,
+) -> None:
+    me = await stack.guest()
+    chat_id = await stack.chat(me)
+    accepted = await stack.prompt(me, chat_id)
+    run = await stack.peers.begin()
+    await run.say(*WORDS)
+    name = token_stream(token_partition(run.run_id))
+    stored = await stack.bus.last(name, token_entries(run.run_id))
+    assert stored is not None
+    snapshot = LogSnapshot(seq=run.next_seq - 1, stream_seq=stored.seq, text=run.text)
+    await stack.peers.bus.append(token_snapshots(run.run_id), encode(snapshot))
+    log = stack.server.stream(name)
+    for seq in [seq for seq, message in log.messages.items() if message.subject.endswith(".d")]:
+        log.remove(seq)
+    await run.say(" more")
+    behind = {**me, "Last-Event-ID": "3"}
+    async with reading(stack.client, "GET", accepted["eventsUrl"], headers=behind) as reader:
+        shown, delta = await reader.next(), await reader.next()
+        assert shown is not None
+        assert delta is not None
+        assert (shown.id, shown.type) == (len(WORDS) + 1, "message.snapshot")
+        assert shown.data["text"] == "".join(WORDS)
+        assert (delta.id, delta.data["delta"]) == (len(WORDS) + 2, " more")
+        await stack.peers.finish(run)
+        rest = await reader.rest()
+    assert [event.type for event in rest] == ["run.completed"]
+
+
 @pytest.mark.parametrize("state", ["cancelled", "failed"])
 async def test_ends_other_than_completed_close_the_stream(stack: EdgeStack, state: str) -> None:
     me = await stack.guest()
