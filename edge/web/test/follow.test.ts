@@ -19,7 +19,7 @@ async function run(opens: readonly Open[], control = new AbortController()) {
       cursors.push(after);
       return open(after, signal);
     },
-    retryable: (status) => status >= 500,
+    retryable: ({ status }) => status >= 500,
     onEvent: (event) => seen.push(event),
     onConnection: (connection) => connections.push(connection),
     online: () => true,

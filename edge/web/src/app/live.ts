@@ -2,6 +2,7 @@
 
 import { api } from "../api/client.ts";
 import { Refused } from "../api/problem.ts";
+import type { Problem } from "../api/types.ts";
 import type { FollowEnd } from "../stream/follow.ts";
 import { backoffMs, follow } from "../stream/follow.ts";
 import type { RunAction, RunView } from "../stream/run.ts";
@@ -33,6 +34,8 @@ export class LiveRun {
   readonly #onNamed: (runId: string) => void;
   #wake: () => void = () => undefined;
   #leaveWhenNamed = false;
+  /** A connection was lost: a prompt sent over it may have been taken. */
+  #lost = false;
 
   /** Follows `from`: a prompt to send, or the id of a run to join. */
   constructor(
@@ -56,12 +59,12 @@ export class LiveRun {
       const end = await follow(
         {
           open: (after, signal) => this.#open(after, signal),
-          retryable: (status) =>
-            this.view.runId === ""
-              ? status === 502 || status === 504
-              : status >= 500 || status === 429 || status === 408,
+          retryable: (problem) => this.#retryable(problem),
           onEvent: (event) => this.#take({ kind: "event", event, nowMs: Date.now() }),
-          onConnection: (connection) => this.#take({ kind: "connection", connection }),
+          onConnection: (connection) => {
+            this.#lost ||= connection !== "open";
+            this.#take({ kind: "connection", connection });
+          },
           online: () => navigator.onLine,
           pause: (ms, signal) => this.#pause(ms, signal),
           random: Math.random,
@@ -100,6 +103,14 @@ export class LiveRun {
     }
     if (this.view.runId === "") this.#left.abort();
     this.#take({ kind: "stopping", stopping: false });
+  }
+
+  /** Whether to try again by itself. A prompt that is refused at once is its sender's to send
+   * again; one that was sent into a connection that broke is tried until the edge knows. */
+  #retryable({ status, code }: Problem): boolean {
+    if (this.view.runId !== "") return status >= 500 || status === 429 || status === 408;
+    if (status === 502 || status === 504) return true;
+    return this.#lost && (code === "unavailable" || code === "no_worker" || code === "expired");
   }
 
   #open(after: number, signal: AbortSignal): Promise<Response> {

@@ -16,8 +16,8 @@ export interface FollowPorts {
   /** Opens the stream after event `after` (0: from the start, or by sending the prompt).
    * Rejects with a TypeError when the edge can't be reached, as `fetch` does. */
   open(after: number, signal: AbortSignal): Promise<Response>;
-  /** Whether a refusal with this status is worth another try. */
-  retryable(status: number): boolean;
+  /** Whether a refusal is worth another try. */
+  retryable(problem: Problem): boolean;
   onEvent(event: RunEvent): void;
   onConnection(connection: Connection): void;
   online(): boolean;
@@ -56,7 +56,7 @@ export async function follow(ports: FollowPorts, signal: AbortSignal): Promise<F
       if (response.status === 204) return { kind: "nothing-left" };
       if (!response.ok || response.body === null) {
         const problem = await readProblem(response);
-        if (!ports.retryable(response.status)) return { kind: "refused", problem };
+        if (!ports.retryable(problem)) return { kind: "refused", problem };
         waitMs = problem.retryAfterMs ?? null;
       } else {
         ports.onConnection("open");

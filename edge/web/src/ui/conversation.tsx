@@ -10,6 +10,12 @@ const IDEAS = [
   "Write a haiku about a machine that never loses its place",
   "Compare three ways to queue work fairly",
 ];
+/** What the small model that ships with Parley was trained to answer. */
+const DEMONSTRATION_IDEAS = [
+  "What is Parley?",
+  "What happens when I close the tab?",
+  "What happens when a worker dies?",
+];
 
 interface ConversationProps {
   readonly parley: Parley;
@@ -55,7 +61,7 @@ export function Conversation({ parley, state }: ConversationProps) {
       <div class="transcript" ref={frame} onScroll={look} tabIndex={0} role="region" aria-label="Conversation">
         <div class="column" ref={inner}>
           {state.missing && <p class="lead">This chat is not there. It may have been deleted.</p>}
-          {empty && !state.missing && <Empty parley={parley} />}
+          {empty && !state.missing && <Empty parley={parley} ideas={ideas(state)} />}
           {state.loading && <p class="lead">Loading…</p>}
           {state.earlier !== null && (
             <button class="quiet earlier" onClick={() => void parley.loadEarlier()}>
@@ -107,12 +113,22 @@ function note(message: Shown): string {
   }
 }
 
-function Empty({ parley }: { readonly parley: Parley }) {
+function ideas({ models, model }: PageState): readonly string[] {
+  const chosen = models.find((each) => each.id === model);
+  return chosen?.demonstration ? DEMONSTRATION_IDEAS : IDEAS;
+}
+
+interface EmptyProps {
+  readonly parley: Parley;
+  readonly ideas: readonly string[];
+}
+
+function Empty({ parley, ideas }: EmptyProps) {
   return (
     <div class="empty">
       <h2>What shall we talk about?</h2>
       <ul>
-        {IDEAS.map((idea) => (
+        {ideas.map((idea) => (
           <li key={idea}>
             <button onClick={() => void parley.send(idea)}>{idea}</button>
           </li>

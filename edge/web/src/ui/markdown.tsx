@@ -1,5 +1,6 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { parser, parser_end, parser_write, type Parser } from "streaming-markdown";
+import { copyText } from "./copy.ts";
 import { safeRenderer } from "./render.ts";
 
 interface Drawn {
@@ -34,18 +35,9 @@ export function Markdown({ text, done }: { readonly text: string; readonly done:
   return <div class="markdown" dir="auto" ref={root} onClick={copyCode} />;
 }
 
-/** Copies the code of the block whose button was pressed, and says so on the button. */
+/** Copies the code of the block whose button was pressed. */
 function copyCode(event: MouseEvent): void {
   const button = event.target;
   if (!(button instanceof HTMLButtonElement) || button.dataset["copy"] === undefined) return;
-  const code = button.closest(".code")?.querySelector("code")?.textContent ?? "";
-  const say = (word: string): void => {
-    button.textContent = word;
-    setTimeout(() => (button.textContent = "Copy"), 1_500);
-  };
-  if (!navigator.clipboard) return say("Copying needs HTTPS");
-  navigator.clipboard.writeText(code).then(
-    () => say("Copied"),
-    () => say("Not allowed"),
-  );
+  copyText(button, button.closest(".code")?.querySelector("code")?.textContent ?? "", "Copy");
 }

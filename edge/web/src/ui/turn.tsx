@@ -1,5 +1,6 @@
 import { memo } from "./memo.ts";
 import { recoveryNote } from "../stream/words.ts";
+import { copyText } from "./copy.ts";
 import { Markdown } from "./markdown.tsx";
 
 interface TurnProps {
@@ -26,8 +27,18 @@ export const Turn = memo(function Turn({ role, text, status, note, recoveries }:
     <article class="turn answer" aria-label="Answer" data-status={status}>
       <Markdown text={text} done={status !== "live"} />
       {status === "live" && <span class="caret" aria-hidden="true" />}
-      {notes.length > 0 && (
-        <p class={status === "failed" ? "foot trouble" : "foot"}>{notes.join(" · ")}</p>
+      {status !== "live" && (notes.length > 0 || text !== "") && (
+        <div class={status === "failed" ? "foot trouble" : "foot"}>
+          {text !== "" && (
+            <button
+              class="quiet"
+              onClick={(event) => copyText(event.currentTarget, text, "Copy answer")}
+            >
+              Copy answer
+            </button>
+          )}
+          <p>{notes.join(" · ")}</p>
+        </div>
       )}
     </article>
   );
