@@ -1,10 +1,14 @@
-"""A stack of real processes around a simulated engine, and a real browser."""
+"""A stack of real processes around a simulated engine, and a real browser.
+
+One browser and one event loop serve all tests; each test has a profile of its own.
+"""
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from tests.e2e.person import Person
@@ -31,15 +35,15 @@ def stack() -> Iterator[Stack]:
     if not (ROOT / "edge" / "static" / "index.html").is_file():
         pytest.skip("the page is not built: npm ci && npm run build in edge/web")
     with tempfile.TemporaryDirectory(prefix="parley-e2e-") as home:
-        running = Stack(Path(home), [*ENGINE, "--gpus", "2"])
+        running = Stack(Path(home), *ENGINE, "--gpus", "2")
         running.start()
         try:
             yield running
         finally:
-            running.stop()
+            running.end()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """The machine's Chromium, without a window."""
     program = chromium()
@@ -51,10 +55,10 @@ async def browser() -> AsyncIterator[Browser]:
         await running.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     """A browser profile; a script error on any page of it fails the test."""
-    profile = await browser.new_context()
+    profile = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     errors: list[str] = []
     profile.on("weberror", lambda error: errors.append(str(error.error)))
     yield profile
@@ -62,7 +66,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     assert not errors, errors
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def guest(context: BrowserContext, stack: Stack) -> Person:
     """Someone who has just come in as a guest."""
     person = await Person.arrives(context, stack.url)

@@ -6,6 +6,13 @@ from typing import Any
 from playwright.async_api import APIResponse, BrowserContext, Locator, Page, expect
 
 PATIENCE_MS = 30_000
+MESSAGES = re.compile(r"/messages\?")
+ANSWERED = """() => {
+  const questions = document.querySelectorAll('article[aria-label="You"]');
+  const answers = [...document.querySelectorAll('article[aria-label="Answer"]')];
+  const open = answers.some((each) => ["live", "pending"].includes(each.dataset.status));
+  return questions.length > 0 && answers.length === questions.length && !open;
+}"""
 WEB = {"X-Parley-Client": "web"}
 
 
@@ -64,6 +71,13 @@ class Person:
         await self.field.fill(question)
         await self.field.press("Enter")
 
+    async def asks_and_stops(self, question: str) -> None:
+        """Have a turn that takes little time."""
+        await self.asks(question)
+        await self.sees_writing()
+        await self.page.keyboard.press("Escape")
+        await self.sees_the_end()
+
     async def sees_writing(self, beyond: int = 0) -> str:
         """Wait until the answer in flight has more than `beyond` characters; return them."""
         await expect(self.stop_button).to_be_visible(timeout=PATIENCE_MS)
@@ -72,10 +86,31 @@ class Person:
         return await self.text.inner_text()
 
     async def sees_the_end(self) -> str:
-        """Wait until nothing is written any more; return the answer's text."""
+        """Wait until every question has its answer and nothing is written any more; return
+        the newest answer's text."""
+        await self.page.wait_for_function(ANSWERED, timeout=PATIENCE_MS)
         await expect(self.send_button).to_be_visible(timeout=PATIENCE_MS)
-        await expect(self.answer).not_to_have_attribute("data-status", "live")
         return await self.text.inner_text()
+
+    async def reads_only_streams(self) -> None:
+        """From now on the page gets no stored messages: all that it shows of an answer came to
+        it as events."""
+        await self.page.route(MESSAGES, lambda route: route.abort())
+
+    async def copies_the_answer(self) -> str:
+        """Return the newest answer byte for byte, as the page's own button copies it."""
+        await self.page.bring_to_front()
+        button = self.answer.get_by_role("button", name="Copy answer")
+        await button.click()
+        await expect(self.answer.get_by_role("button", name="Copied", exact=True)).to_be_visible()
+        copied: str = await self.page.evaluate("navigator.clipboard.readText()")
+        return copied
+
+    async def stored_answer(self) -> str:
+        """Return the newest answer's text as history has it."""
+        newest = (await self.stored())[-1]
+        assert newest["role"] == "assistant"
+        return str(newest["content"])
 
     async def stored(self) -> list[dict[str, Any]]:
         """Return the open chat's messages as history has them, oldest first."""

@@ -1,101 +1,35 @@
-"""The whole stack as a newcomer starts it, for the page's tests."""
+"""The whole stack as a newcomer starts it, and its parts by process id."""
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from tests.support.nats import free_port
+from ops.live import describe_pools, living_actors, operator_bus
+from ops.settings import load
+from tests.support.running_stack import RunningStack
 
-START_S = 120.0
-STOP_S = 30.0
-_LOG_LINES = 40
+_RUNS_MAX = 100
 
 
-class Stack:
-    """`parley up`, which can be stopped and started again on the same port and home."""
+class Stack(RunningStack):
+    """`parley up`; which process does what is asked over NATS, in milliseconds, so that a test
+    can act in the middle of an answer however busy the machine is."""
 
-    def __init__(self, home: Path, words: Sequence[str]) -> None:
-        self._home = home
-        self._port = free_port()
-        self._words = list(words)
-        self._process: subprocess.Popen[str] | None = None
-        self._said: list[str] = []
-        self._ready = threading.Event()
+    async def actor(self, role: str) -> int:
+        """Return the process id of the first actor of a role."""
+        async with operator_bus(load({"home": str(self.home)}, {}, {})) as bus:
+            return next(row.pid for row in await living_actors(bus) if row.role == role)
 
-    @property
-    def url(self) -> str:
-        """Where the page is."""
-        return f"http://127.0.0.1:{self._port}"
+    async def writer(self) -> int:
+        """Return the process id of the worker that writes; there must be one."""
+        async with operator_bus(load({"home": str(self.home)}, {}, {})) as bus:
+            [(_, seen)] = await describe_pools(bus, _RUNS_MAX, ("default",))
+        writing = {run.worker for run in seen.runs}
+        return next(each.pid for each in seen.workers if each.worker in writing)
 
-    def start(self) -> None:
-        """Start it, and wait until a prompt would be answered.
-
-        Raises:
-            RuntimeError: it ended or was not ready in time; the message has its last words.
-        """
-        self._ready.clear()
-        # A process group of its own: Ctrl-C in the terminal is pytest's, which then stops it.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ops.cli", "up", "--home", str(self._home),
-             "--port", str(self._port), *self._words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            process_group=0,
-        )  # fmt: skip
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
-        deadline = time.monotonic() + START_S
-        while not self._ready.wait(0.05):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError("parley up is not ready:\n" + "\n".join(self._said))
-
-    def stop(self) -> None:
-        """Stop it in order, as Ctrl-C does; kill it only if it does not end."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-    def kill(self, role: str, busiest: bool = False) -> None:
-        """Kill one actor of a role as a crash would; the stack brings it back. `busiest` takes
-        the one with the most running answers."""
-        actors = [actor for actor in self._actors() if actor["role"] == role]
-        if busiest:
-            actors.sort(key=lambda actor: -int(actor["load"]["running"]))
-        os.kill(int(actors[0]["pid"]), signal.SIGKILL)
-
-    def _actors(self) -> list[dict[str, Any]]:
-        answer = subprocess.run(
-            [sys.executable, "-m", "ops.cli", "ps", "--json", "--home", str(self._home)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=START_S,
-        )
-        actors: list[dict[str, Any]] = json.loads(answer.stdout)
-        return actors
-
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self._said = [*self._said[-_LOG_LINES:], line.rstrip()]
-            if "ready http" in line:
-                self._ready.set()
-        process.stdout.close()
+    async def kill_writer(self) -> None:
+        """End the worker that writes as a crash would; the stack brings it back."""
+        os.kill(await self.writer(), signal.SIGKILL)
 
 
 def chromium() -> str | None:

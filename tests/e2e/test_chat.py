@@ -3,10 +3,10 @@
 import pytest
 from playwright.async_api import Browser, BrowserContext, expect
 
-from tests.e2e.person import PATIENCE_MS, Person
+from tests.e2e.person import MESSAGES, PATIENCE_MS, Person
 from tests.e2e.stack import Stack
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_guest_first_question_streams_an_answer_that_is_stored(guest: Person) -> None:
@@ -23,32 +23,40 @@ async def test_guest_first_question_streams_an_answer_that_is_stored(guest: Pers
     assert await guest.sees_the_end() == final
 
 
-async def test_reload_while_answering_joins_where_it_stands(guest: Person) -> None:
+async def test_reload_while_answering_joins_and_shows_what_is_stored(guest: Person) -> None:
     await guest.asks("Something long")
     before = await guest.sees_writing(beyond=60)
     await guest.page.reload()
     after = await guest.sees_writing(beyond=len(before))
+    await guest.reads_only_streams()
     assert after.startswith(before[:-1])
     final = await guest.sees_the_end()
+    assert await guest.copies_the_answer() == await guest.stored_answer()
+    await guest.page.unroute(MESSAGES)
     await guest.page.reload()
     assert await guest.sees_the_end() == final
+    assert await guest.copies_the_answer() == await guest.stored_answer()
 
 
-async def test_second_tab_while_answering_shows_the_same_text(
+async def test_second_tab_while_answering_shows_what_is_stored(
     guest: Person, context: BrowserContext, stack: Stack
 ) -> None:
     await guest.asks("For two readers")
     await guest.sees_writing()
     other = await Person.arrives(context, stack.url, f"/#/chat/{guest.chat_id}")
     await other.sees_writing()
+    for tab in (guest, other):
+        await tab.reads_only_streams()
     assert await other.sees_the_end() == await guest.sees_the_end()
+    stored = await guest.stored_answer()
+    for tab in (guest, other):
+        assert await tab.copies_the_answer() == stored
 
 
 async def test_tab_left_open_on_the_chat_joins_what_another_tab_starts(
     guest: Person, context: BrowserContext, stack: Stack
 ) -> None:
-    await guest.asks("First")
-    await guest.sees_the_end()
+    await guest.asks_and_stops("First")
     other = await Person.arrives(context, stack.url, f"/#/chat/{guest.chat_id}")
     await expect(other.answer).to_be_visible(timeout=PATIENCE_MS)
     await guest.asks("Second")
@@ -89,8 +97,7 @@ async def test_question_while_answering_is_kept_and_goes_out_after(guest: Person
 
 
 async def test_question_while_another_device_asks_is_refused_and_joins(guest: Person) -> None:
-    await guest.asks("Begin")
-    await guest.sees_the_end()
+    await guest.asks_and_stops("Begin")
     await guest.field.fill("Mine")
     taken = await guest.sends_behind_the_page("Theirs")
     assert taken.status == 202
@@ -133,8 +140,7 @@ async def test_account_log_out_and_in_finds_its_chats(
     await page.get_by_label("E-mail").fill("reader@example.org")
     await page.get_by_label("Password").fill("a long password")
     await page.get_by_role("button", name="Create an account").click()
-    await person.asks("Remember this")
-    await person.sees_the_end()
+    await person.asks_and_stops("Remember this")
     await page.get_by_role("button", name="Log out").click()
     await page.get_by_label("E-mail").fill("reader@example.org")
     await page.get_by_label("Password").fill("a wrong password")
@@ -148,8 +154,7 @@ async def test_account_log_out_and_in_finds_its_chats(
 
 
 async def test_chat_of_another_is_not_there(guest: Person, browser: Browser, stack: Stack) -> None:
-    await guest.asks("Private")
-    await guest.sees_the_end()
+    await guest.asks_and_stops("Private")
     elsewhere = await browser.new_context()
     stranger = await Person.arrives(elsewhere, stack.url, f"/#/chat/{guest.chat_id}")
     await stranger.enters_as_guest()
@@ -175,6 +180,14 @@ async def test_phone_width_nothing_overflows_and_the_list_is_a_drawer(
     await expect(link).to_be_hidden()
     await expect(person.stop_button).to_be_visible()
     await phone.close()
+
+
+async def test_chat_is_called_by_its_first_question(guest: Person) -> None:
+    await guest.asks("# What is a run?\nIn short.")
+    await expect(guest.page.get_by_role("link", name="What is a run?")).to_be_visible()
+    await guest.sees_writing()
+    await guest.page.reload()
+    await expect(guest.page.get_by_role("heading", name="What is a run?")).to_be_visible()
 
 
 async def test_simulated_engine_is_labelled(guest: Person) -> None:
