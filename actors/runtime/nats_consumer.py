@@ -237,6 +237,8 @@ class DurableConsumer(_PushConsumer):
         return True
 
     async def _start_over(self) -> None:
+        """Receive again; one that another owner listens to is left alone, and looked at again:
+        whoever holds the lease is right, and the other will be stopped."""
         info = await self._info()
         if info is None:
             await self._create(0)
@@ -244,8 +246,8 @@ class DurableConsumer(_PushConsumer):
             await self._api(f"CONSUMER.RESET.{self._stream}.{self._durable}", None)
             if self._expected == 0:
                 self._expected = 1
-        else:
-            self._stopped = True  # another owner took it: whoever holds the lease is right
+        elif not info.get("push_bound"):
+            await self.take_over()  # whoever took it is gone, and we were not told to stop
 
     def _hand_on(
         self, subject: str, reply: str, data: bytes, headers: bytes, place: _Place

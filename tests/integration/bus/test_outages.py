@@ -169,3 +169,24 @@ async def test_run_goes_on_when_one_node_of_three_dies() -> None:
         assert (await reading.read(run_id)).text == "abcde"
         for bus in buses:
             await bus.close()
+
+
+async def test_consumer_taken_by_one_who_left_comes_back_to_its_owner(
+    node: NatsNode, bus: NatsBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.runtime.nats_consumer.HEARTBEAT_S", 0.2)
+    await bus.declare(QUEUE)
+    late = await NatsBus.connect([node.url], name="late", clock=CLOCK)
+    owned: list[Delivery] = []
+    taken: list[Delivery] = []
+    owner = await bus.consume("Q", "d", "q.*", owned.append)
+    intruder = await late.consume("Q", "d", "q.*", taken.append)
+    await bus.append("q.a", b"1")
+    await until(lambda: taken)
+    await asyncio.sleep(1.0)
+    assert not owned
+    await intruder.stop()
+    await until(lambda: owned)
+    assert owned[0].stored.data == b"1"
+    await owner.stop()
+    await late.close()
