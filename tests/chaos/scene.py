@@ -18,7 +18,7 @@ SIMULATED = (
 )  # fmt: skip
 PROMPT = "Tell me a long story about the sea."
 SCENE_S = 420.0
-SOME_ROUNDS = max(1, ROUNDS // 2)
+SOME_ROUNDS = max(1, ROUNDS // 5)
 """For the many tests on simulated engines."""
 
 _answers: dict[tuple[str, str, int], str] = {}

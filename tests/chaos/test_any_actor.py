@@ -16,7 +16,7 @@ from tests.chaos.scene import PROMPT, SIMULATED, SOME_ROUNDS, Scene, scene
 from tests.support.running_stack import RunningStack
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(480)]
-TOKENS = 200
+TOKENS = 120
 CHATS = 4
 ROLES = ("session", "scheduler", "edge", "nats", "gpu")
 
