@@ -2,8 +2,10 @@
 
 # Words for `parley up`, for example: make run ARGS="--port 9000"
 ARGS ?=
-# Seed for `make simulate`; a failing simulation prints the one to repeat it with.
+# Seed for `make simulate` and `make chaos`; who fails prints the one to repeat it with.
 SEED ?=
+# How often `make chaos` kills the vLLM actor that is writing.
+ROUNDS ?= 20
 
 BOOTSTRAP := sh ops/bootstrap/python.sh -m ops.bootstrap
 PYTEST := .venv/bin/pytest
@@ -27,8 +29,12 @@ test: ## everything that this machine can run, and what it could not and why
 check: ## the quick part: lint, types, layering, unit, property
 	@$(BOOTSTRAP) test lint types layering unit property
 
-lint types layering web unit property simulation integration chaos e2e: ## one stage: lint, types, layering, web, unit, property, simulation, integration, chaos, e2e
+lint types layering web unit property simulation integration e2e: ## one stage: lint, types, layering, web, unit, property, simulation, integration, e2e
 	@$(BOOTSTRAP) test $@
+
+chaos: install ## kill, pause and cut off everything, many times, with figures (ROUNDS=20 SEED=7)
+	@PARLEY_CHAOS_ROUNDS=$(ROUNDS) PARLEY_CHAOS_SEED=$(SEED) $(PYTEST) -s tests/chaos; \
+	status=$$?; cat .cache/chaos/report.md; exit $$status
 
 simulate: install ## the simulated world: one seed with its log (SEED=7), or many (SEED="0 999")
 	@.venv/bin/python -m tests.simulation $(or $(SEED),0 99)

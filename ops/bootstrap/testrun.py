@@ -47,7 +47,7 @@ STAGES = (
     Stage("property", 240, suite="tests/property"),
     Stage("simulation", 240, suite="tests/simulation"),
     Stage("integration", 480, suite="tests/integration"),
-    Stage("chaos", 360, suite="tests/chaos"),
+    Stage("chaos", 600, suite="tests/chaos"),
     Stage("e2e", 360, suite="tests/e2e"),
 )
 

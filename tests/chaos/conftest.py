@@ -43,7 +43,7 @@ def _turn(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session")
 def report() -> Iterator[Report]:
-    figures = Report(ROUNDS)
+    figures = Report(ROUNDS, SEED)
     yield figures
     figures.write()
 

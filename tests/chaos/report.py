@@ -25,8 +25,9 @@ class Figure:
 class Report:
     """Collects figures. No test fails by one: they are told, with the machine that gave them."""
 
-    def __init__(self, rounds: int) -> None:
+    def __init__(self, rounds: int, seed: int) -> None:
         self._rounds = rounds
+        self._seed = seed
         self._began_s = time.monotonic()
         self._figures: list[Figure] = []
 
@@ -47,6 +48,7 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         facts = {
             "rounds": self._rounds,
+            "seed": self._seed,
             "seconds": round(time.monotonic() - self._began_s),
             "cores": len(os.sched_getaffinity(0)),
             "machine": platform.machine(),

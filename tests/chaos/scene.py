@@ -12,7 +12,7 @@ from tests.chaos.operator import Operator, looking_at
 from tests.support.running_stack import RunningStack
 
 ROUNDS = int(os.environ.get("PARLEY_CHAOS_ROUNDS", "2"))
-SEED = int(os.environ.get("PARLEY_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+SEED = int(os.environ.get("PARLEY_CHAOS_SEED") or 0) or random.SystemRandom().randrange(1, 10**6)
 SIMULATED = (
     "--engine", "sim", "--engine-arg", "step_ms=20", "--engine-arg", "eos_every=0", "--gpus", "2",
 )  # fmt: skip
