@@ -58,7 +58,8 @@ class Answering:
         if run.phase is not Phase.CLAIMING:
             raise IllegalMessage("the run is claimed already")
         run.epoch = message.epoch
-        if run.sequence is not Sequence.NONE or run.outcome is not None:
+        begun = run.sequence is not Sequence.NONE or run.received > 0
+        if begun or run.outcome is not None:
             run.phase = Phase.WRITING
             return self.advance(run, now_ms)
         run.phase = Phase.READING

@@ -330,6 +330,20 @@ def test_cancel_before_the_claim_ends_the_run_after_it() -> None:
     assert _end_of(rig, effects)[0].finish_reason == "cancelled"
 
 
+def test_cancel_before_the_claim_counts_what_was_generated_by_then() -> None:
+    rig = Rig()
+    rig.start()
+    rig.say("he", 0)
+    rig.give(AbortRun(run_id="run_1", attempt=1))
+    rig.give(Freed("run_1", 1))
+    effects = rig.give(Claimed("run_1", 1, 5))
+    entry = _only(effects, Append).entry
+    assert entry.end is not None
+    assert entry.end.usage.completion_tokens == len(entry.tokens) == 2
+    outcome, text = _end_of(rig, effects)
+    assert (outcome.finish_reason, text) == ("cancelled", "he")
+
+
 def test_cancel_while_the_log_is_read_keeps_what_is_committed() -> None:
     rig = Rig()
     rig.start(2, expect=None)
