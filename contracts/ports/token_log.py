@@ -42,7 +42,8 @@ class RunWriter(Protocol):
     async def append(self, entry: LogEntry) -> int:
         """Commit one entry and return its stream sequence. One at a time: await it before
         the next. An append whose acknowledgement was lost is retried and settled by
-        reading, so it is committed at most once.
+        reading. Should a broken connection deliver it once more after that, the repetition
+        is the same entry, and who reads the log skips it.
 
         Raises Fenced (stop at once), BusUnavailable (after the caller's patience; the log
         must be read before anything else is written), LogGone.
