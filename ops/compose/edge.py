@@ -56,7 +56,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
     codecs = {files.model_id: HfTextCodec.load(files.path) for files in models.values()}
     async with (
         joined_bus(settings, "edge", actor_id) as (bus, clock),
-        opened_history(settings) as history,
+        opened_history(settings, notifier) as history,
     ):
         app = create_app(
             config,

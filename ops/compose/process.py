@@ -14,7 +14,7 @@ from actors.runtime.clock import SystemClock
 from actors.runtime.host import Actor, Child, Host, Intensity
 from actors.runtime.nats_bus import NatsBus
 from actors.runtime.presence import Presence
-from contracts.errors import BusTimeout
+from contracts.errors import BusTimeout, HistoryUnavailable
 from contracts.ports.bus import Bus
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
@@ -28,6 +28,7 @@ from ops.settings import Settings, history_url
 from ops.streams import declare_streams
 
 _log = structlog.get_logger()
+_HISTORY_PATIENCE_S = 60
 ActorRole = Literal["edge", "session", "scheduler", "gpu"]
 
 
@@ -59,14 +60,37 @@ async def joined_bus(
 
 
 @asynccontextmanager
-async def opened_history(settings: Settings) -> AsyncIterator[History]:
-    """Open the history that the settings name, and close it at the end."""
+async def opened_history(settings: Settings, notifier: Notifier) -> AsyncIterator[History]:
+    """Open the history that the settings name, and close it at the end.
+
+    Raises HistoryUnavailable after a minute: a process that starts again during an outage
+    waits for its end.
+    """
     history = open_history(history_url(settings))
-    await history.open()
+    await open_patiently(history, SystemClock(), notifier.progress)
     try:
         yield history
     finally:
         await history.close()
+
+
+async def open_patiently(history: History, clock: Clock, say: Callable[[str], None]) -> None:
+    """Open `history`, again and again for `_HISTORY_PATIENCE_S`; `say` hears once why.
+
+    Raises HistoryUnavailable, the last one.
+    """
+    give_up_ms = clock.monotonic_ms() + _HISTORY_PATIENCE_S * 1000
+    said = False
+    while True:
+        try:
+            return await history.open()
+        except HistoryUnavailable as error:
+            if clock.monotonic_ms() >= give_up_ms:
+                raise
+            if not said:
+                say(f"waiting for history: {error}")
+                said = True
+            await clock.sleep(1.0)
 
 
 def models_of(settings: Settings, *, weights: bool) -> Mapping[str, ModelFiles]:

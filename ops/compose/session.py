@@ -29,7 +29,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
     config = SessionConfig(models=contexts, default_model=next(iter(contexts)))
     async with (
         joined_bus(settings, "session", actor_id) as (bus, clock),
-        opened_history(settings) as history,
+        opened_history(settings, notifier) as history,
     ):
         log = BusTokenLog(bus, clock)
 

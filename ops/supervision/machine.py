@@ -129,7 +129,7 @@ class Supervisor:
         child.deaths = [at for at in child.deaths if at > since] + [now_ms]
         if (
             exit_.hopeless
-            or child.failures >= self._policy.failures_max
+            or (child.failures >= self._policy.failures_max and not child.was_ready)
             or len(child.deaths) > self._policy.deaths_max
         ):
             child.phase = Phase.DOWN

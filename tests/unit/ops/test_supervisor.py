@@ -106,6 +106,16 @@ def test_a_child_that_never_became_ready_is_given_up_after_three_failures() -> N
     assert effects[1:] == (GaveUp("nats", 1, 1), Finished(1))
 
 
+def test_a_child_that_was_ready_is_tried_on_while_it_does_not_die_too_often() -> None:
+    supervisor = Supervisor([NATS])
+    supervisor.handle(Begin(), 0)
+    supervisor.handle(BecameReady("nats", 1), 0)
+    for generation in range(1, 9):
+        effects = supervisor.handle(Exited("nats", generation, 1), generation * 100_000)
+        assert not any(isinstance(effect, GaveUp) for effect in effects)
+        supervisor.handle(RestartDue("nats", generation), generation * 100_000)
+
+
 def test_a_hopeless_exit_is_not_tried_again() -> None:
     supervisor = Supervisor([NATS])
     supervisor.handle(Begin(), 0)
