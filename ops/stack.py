@@ -34,6 +34,7 @@ _log = structlog.get_logger()
 _NATS_RETRY_S = 0.05
 _READY_RETRY_S = 0.1
 _STOP_MS = 15_000
+_AFTER_DRAIN_MS = 5_000
 
 
 class PortTaken(ParleyError):
@@ -225,6 +226,11 @@ class Stack:
         if self._settings.engine == "sim":
             self._screen.line("simulated engine: the answers are made-up words")
         self._screen.line(f"ready {self.url}")
+
+
+def stop_time_ms(role: Role, drain_s: int) -> int:
+    """Return what a graceful end of `role` may take: a worker drains for `drain_s` first."""
+    return max(_STOP_MS, drain_s * 1000 + _AFTER_DRAIN_MS) if role == "gpu" else _STOP_MS
 
 
 async def _answers(host: str, port: int) -> bool:
