@@ -151,7 +151,8 @@ class Stack:
         argv = (sys.executable, "-m", "ops.cli", *debug, role, *flags, "--id", name, *words)
         command = Command(argv, self._environ(environ or {}))
         gpu = role == "gpu"
-        spec = ChildSpec(name, stage=1, rank=rank, stop_ms=_STOP_MS, gone=gpu, awaited=not gpu)
+        stop_ms = stop_time_ms(role, self._settings.drain_s)
+        spec = ChildSpec(name, stage=1, rank=rank, stop_ms=stop_ms, gone=gpu, awaited=not gpu)
         return Plan(spec, lambda: command)
 
     def _environ(self, more: Mapping[str, str]) -> dict[str, str]:
