@@ -26,6 +26,9 @@ from contracts.subjects import LEASE_BUCKET, TOKEN_PARTITIONS, token_stream
 User = Literal["operator", "edge", "session", "scheduler", "gpu"]
 USERS: tuple[User, ...] = ("operator", "edge", "session", "scheduler", "gpu")
 OLDEST_VERSION = (2, 12)
+MAX_PAYLOAD = 8 * 1_048_576
+"""The most that NATS advises, in bytes: a run carries its prompt, and a snapshot the whole
+answer, up to 7 bytes a token. A longer message costs its sender the connection."""
 
 
 class NatsServerMissing(ParleyError):
@@ -264,7 +267,7 @@ def _config(facts: NatsFacts, store: Path) -> str:
         "host": "127.0.0.1",
         "port": facts.port,
         "http": f"127.0.0.1:{facts.monitor_port}",
-        "max_payload": 1_048_576,
+        "max_payload": MAX_PAYLOAD,
         "max_pending": 67_108_864,
         "ping_interval": "5s",
         "write_deadline": "5s",

@@ -10,7 +10,9 @@ import pytest
 
 from actors.runtime.clock import SystemClock
 from actors.runtime.nats_bus import NatsBus
+from contracts.codec import encode
 from contracts.errors import BusError
+from contracts.runs import RunSpec, Sampling
 from contracts.subjects import (
     LEASE_BUCKET,
     RUNS_STREAM,
@@ -86,6 +88,22 @@ async def test_a_role_may_append_what_it_needs(facts: NatsFacts, user: User, sub
         await declare_streams(operator)
     async with joined(facts, user) as bus:
         assert await bus.append(subject, b"{}", timeout_s=5.0) > 0
+
+
+async def test_a_prompt_of_a_quarter_million_tokens_can_be_queued(facts: NatsFacts) -> None:
+    async with joined(facts, "operator") as operator:
+        await declare_streams(operator)
+    spec = RunSpec(
+        run_id=RUN,
+        pool="default",
+        model="m",
+        user_id="user_x",
+        prompt_tokens=tuple(range(100_000, 362_144)),
+        sampling=Sampling(max_tokens=1),
+        submitted_at_ms=0,
+    )
+    async with joined(facts, "session") as bus:
+        assert await bus.append(run_queue("default", RUN), encode(spec)) > 0
 
 
 @pytest.mark.parametrize(
