@@ -10,8 +10,9 @@ from contracts.errors import HistoryRefused, HistoryUnavailable
 from ops.history.lanes import Job
 from ops.history.migrations import migrations
 
-BUSY_MS = 5_000
-"""How long a connection waits for another process's lock before it gives up."""
+BUSY_MS = 2_000
+"""How long a connection waits for another process's lock before it gives up: so short that a
+prompt behind another call's wait is refused for certain before its client gives up (10 s)."""
 
 _BUGS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """What SQLite raises when the caller is wrong; everything else is the store's trouble."""
