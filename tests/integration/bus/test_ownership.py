@@ -33,10 +33,10 @@ async def test_lease_passes_on_when_released(connect: Connect, leases: Bus, word
 
 
 async def test_lease_is_renewed_while_held(leases: Bus, word: str) -> None:
-    lease = Lease(leases, CLOCK, word, "one", 1)
+    lease = Lease(leases, CLOCK, word, "one", 3)
     epoch = await lease.acquire()
     holding = asyncio.create_task(lease.held_until_lost())
-    await asyncio.sleep(1.6)
+    await asyncio.sleep(3.6)
     assert lease.held
     assert lease.epoch == epoch
     await lease.release()
