@@ -30,7 +30,8 @@ class SchedulerConfig:
     `token_gap_ms`: how long a dispatched run may take to be confirmed, to begin, and between
     two counts of its tokens. `settle_ms`: how long a cancel may take on a worker before the
     scheduler ends the run itself. `recovery_ms`: how long a new scheduler listens before it
-    dispatches.
+    dispatches. Every `rejections_max`-th refusal by workers counts as a lost worker, and
+    `attempts_max` lost workers end a run.
     """
 
     pool: str
@@ -39,6 +40,7 @@ class SchedulerConfig:
     tiers: Mapping[str, TierConfig] = field(default_factory=default_tiers)
     queue_max: int = 1_000
     attempts_max: int = 3
+    rejections_max: int = 20
     silent_ms: int = 700
     accept_ms: int = 1_000
     first_token_ms: int = 60_000

@@ -96,6 +96,9 @@ class Hearing:
         self._pool.unassign(run)
         if run.cancel:
             return self._ending.end(run, RunOutcome(finish_reason="cancelled"))
+        run.rejections += 1
+        if run.rejections % self._pool.config.rejections_max == 0:
+            return self._ending.lost_worker(run)
         self._pool.requeue(run)
         return []
 

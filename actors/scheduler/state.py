@@ -152,7 +152,8 @@ class Run:
 
     `arrival` numbers submissions. `attempt` is the last one used (0: none yet). `fresh`
     stays true while no claim on its log can exist, so that the first worker need not read.
-    `losses` counts workers lost under it. `heard_ms` is when its worker last showed
+    `losses` counts workers lost under it, `rejections` workers that would
+    not take it. `heard_ms` is when its worker last showed
     progress, `tokens` the count then.
     """
 
@@ -164,6 +165,7 @@ class Run:
     worker: str | None = None
     attempt: int = 0
     losses: int = 0
+    rejections: int = 0
     accepted: bool = False
     began: bool = False
     tokens: int = 0

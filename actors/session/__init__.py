@@ -18,7 +18,7 @@ Invariants:
   searched for one.
 
 Rooms: `state` (messages, effects, a run's progress), `machine` (the way in, failures, time),
-`submitting`, `cancelling` and `ending` (its transitions), `conversation` (what they share),
+`submitting`, `cancelling`, `watching` and `ending` (its transitions), `conversation` (what they share),
 `context` (the prompt of a turn), `outcomes` (how an end looks), `titles`, `actor` (the shell of
 all chats of a host), `effects` (its hands), `config`, `metrics`.
 """

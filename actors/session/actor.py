@@ -14,7 +14,13 @@ from actors.session.effects import EffectRunner
 from actors.session.machine import SessionMachine
 from actors.session.state import Command, SessionMessage, Tick
 from contracts.codec import decode
-from contracts.errors import BadMessage, HistoryUnavailable, Problem
+from contracts.errors import (
+    BadMessage,
+    HistoryUnavailable,
+    IllegalMessage,
+    InvariantBroken,
+    Problem,
+)
 from contracts.ports.bus import Bus, Consumer, Delivery
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
@@ -221,6 +227,11 @@ class SessionHost:
                     if machine is None:
                         break
                     await self._handle(session, machine, session.inbox.popleft())
+            except (InvariantBroken, IllegalMessage, AssertionError):
+                metrics.BROKEN.inc()
+                _log.exception("chat set aside: its commands wait for redelivery")
+                self._forget(session)
+                return
             finally:
                 session.task = None
         due = session.machine.next_due_ms if session.machine else None

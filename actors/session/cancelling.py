@@ -49,8 +49,11 @@ class Cancelling:
         """Ask the scheduler, if the run is to be stopped, and again until it has ended."""
         if not progress.cancel_wanted or progress.record is None:
             return ()
-        progress.retry_at_ms = now_ms + self._conversation.config.cancel_retry_ms
-        model = self._conversation.config.models.get(progress.record.model)
+        config = self._conversation.config
+        progress.retry_at_ms = now_ms + config.cancel_retry_ms
+        if progress.watch_at_ms is None:
+            progress.watch_at_ms = now_ms + config.watch_ms
+        model = config.models.get(progress.record.model)
         return (AskCancel(progress.run_id, model.pool),) if model else ()
 
     def found(self, progress: Progress, found: RunLookedUp, now_ms: int) -> Effects:

@@ -26,7 +26,8 @@ class ModelContext:
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """Limits in counts and milliseconds. `default_model` must be a key of `models`."""
+    """Limits in counts and milliseconds. `default_model` must be a key of `models`. A run that
+    the scheduler does not know `unknown_max` times, `watch_ms` apart, is lost."""
 
     models: Mapping[str, ModelContext] = field(default_factory=dict)
     default_model: str = ""
@@ -37,6 +38,8 @@ class SessionConfig:
     early_cancel_ms: int = 30_000
     retry_ms: int = 250
     cancel_retry_ms: int = 200
+    watch_ms: int = 5_000
+    unknown_max: int = 3
     idle_ms: int = 300_000
     active_max: int = 10_000
     mailbox_max: int = 256

@@ -38,6 +38,7 @@ class Conversation:
                 Phase.RUNNING,
                 record=active,
                 answer=self.message(active.answer_id),
+                watch_at_ms=1,
             )
             self.remember_key(active)
 

@@ -12,6 +12,7 @@ from actors.session.state import (
     Acknowledge,
     AnswerSaved,
     AskCancel,
+    AskKnown,
     CloseLog,
     Effect,
     EnqueueRefused,
@@ -24,6 +25,7 @@ from actors.session.state import (
     Reply,
     RunClosed,
     RunEnqueued,
+    RunKnown,
     RunLookedUp,
     SaveAnswer,
     SessionMessage,
@@ -32,7 +34,7 @@ from actors.session.state import (
     WriteTerminal,
 )
 from actors.session.titles import title_of
-from contracts.codec import encode
+from contracts.codec import decode, encode
 from contracts.errors import (
     BusUnavailable,
     Fenced,
@@ -40,6 +42,7 @@ from contracts.errors import (
     HistoryRefused,
     HistoryUnavailable,
     LogGone,
+    NoResponders,
     StreamFull,
 )
 from contracts.log import CLOSING_ATTEMPT, LogEntry
@@ -47,10 +50,12 @@ from contracts.ports.bus import Bus, Delivery
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
 from contracts.ports.token_log import RunWriter, TokenLog
-from contracts.scheduling import CancelQueued
+from contracts.scheduling import CancelQueued, DescribeRun, RunList
 from contracts.subjects import run_queue, scheduler_requests
 
 _log = structlog.get_logger()
+
+_ASK_S = 1.0
 
 
 class EffectRunner:
@@ -92,7 +97,7 @@ class EffectRunner:
                 return None
             case LookUpKey() | LookUpRun() | AcceptPrompt() | SaveAnswer():
                 return await self._history_step(effect)
-            case EnqueueRun() | CloseLog() | WriteTerminal():
+            case EnqueueRun() | CloseLog() | WriteTerminal() | AskKnown():
                 return await self._bus_step(effect)
 
     async def _history_step(
@@ -124,7 +129,9 @@ class EffectRunner:
         except HistoryUnavailable as error:
             return StepFailed(run_id, certain=isinstance(error, HistoryRefused))
 
-    async def _bus_step(self, effect: EnqueueRun | CloseLog | WriteTerminal) -> SessionMessage:
+    async def _bus_step(
+        self, effect: EnqueueRun | CloseLog | WriteTerminal | AskKnown
+    ) -> SessionMessage:
         run_id = effect.spec.run_id if isinstance(effect, EnqueueRun) else effect.run_id
         try:
             match effect:
@@ -133,6 +140,11 @@ class EffectRunner:
                         run_queue(spec.pool, run_id), encode(spec), msg_id=run_id
                     )
                     return RunEnqueued(run_id)
+                case AskKnown(_, pool):
+                    asked = encode(DescribeRun(run_id=run_id))
+                    subject = scheduler_requests(pool)
+                    answer = await self._bus.request(subject, asked, timeout_s=_ASK_S)
+                    return RunKnown(run_id, bool(decode(answer, RunList).runs))
                 case CloseLog():
                     return await self._close(effect)
                 case WriteTerminal(_, seq, event):
@@ -149,7 +161,7 @@ class EffectRunner:
             return StepFailed(run_id, fenced=True)
         except LogGone:
             return TerminalWritten(run_id)
-        except BusUnavailable:
+        except (BusUnavailable, NoResponders):
             return StepFailed(run_id)
 
     async def _close(self, effect: CloseLog) -> RunClosed:

@@ -26,6 +26,7 @@ from actors.session.state import (
     PromptStored,
     RunClosed,
     RunEnqueued,
+    RunKnown,
     RunLookedUp,
     SaveAnswer,
     SessionMessage,
@@ -34,6 +35,7 @@ from actors.session.state import (
     Tick,
 )
 from actors.session.submitting import Submitting
+from actors.session.watching import Watching
 from contracts.errors import IllegalMessage, Problem
 from contracts.records import SessionRecord
 from contracts.runs import RunOutcome
@@ -48,6 +50,7 @@ class SessionMachine:
         self._ending = Ending(self._conversation)
         self._cancelling = Cancelling(self._conversation, self._ending)
         self._submitting = Submitting(self._conversation, self._ending, self._cancelling)
+        self._watching = Watching(self._conversation, self._ending)
 
     @property
     def stale(self) -> bool:
@@ -63,7 +66,9 @@ class SessionMachine:
     @property
     def next_due_ms(self) -> int | None:
         """When a `Tick` is wanted, None if never."""
-        due = [p.retry_at_ms for p in self._conversation.runs.values() if p.retry_at_ms is not None]
+        runs = self._conversation.runs.values()
+        due = [p.retry_at_ms for p in runs if p.retry_at_ms is not None]
+        due += [p.watch_at_ms for p in runs if p.watch_at_ms is not None]
         due += [early.expires_at_ms for early in self._conversation.early.values()]
         return min(due, default=None)
 
@@ -102,6 +107,8 @@ class SessionMachine:
                 )
             case RunLookedUp() if progress.phase in (Phase.LOOKING, Phase.RESOLVING):
                 return self._looked_up(progress, message, now_ms)
+            case RunKnown() if progress.phase is Phase.RUNNING:
+                return self._watching.told(progress, message)
             case RunClosed() if progress.phase is Phase.CLOSING:
                 return self._ending.closed(progress, message, now_ms)
             case AnswerSaved() if progress.phase is Phase.SAVING:
@@ -144,6 +151,7 @@ class SessionMachine:
             if progress.retry_at_ms is not None and progress.retry_at_ms <= now_ms:
                 progress.retry_at_ms = None
                 effects += self._retry(progress, now_ms)
+            effects += self._watching.ask(progress, now_ms)
         return (*effects, *self._cancelling.expire_early(now_ms))
 
     def _retry(self, progress: Progress, now_ms: int) -> Effects:

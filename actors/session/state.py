@@ -70,6 +70,14 @@ class RunLookedUp:
 
 
 @dataclass(frozen=True, slots=True)
+class RunKnown:
+    """Whether the pool's scheduler has the run."""
+
+    run_id: str
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RunClosed:
     """The log is claimed for closing and read: `text` is all that was streamed, `next_seq` the
     place of the next event, `terminal` the event that an earlier closer wrote."""
@@ -119,6 +127,7 @@ SessionMessage = (
     | RunEnqueued
     | EnqueueRefused
     | RunLookedUp
+    | RunKnown
     | RunClosed
     | AnswerSaved
     | TerminalWritten
@@ -185,6 +194,14 @@ class AskCancel:
 
 
 @dataclass(frozen=True, slots=True)
+class AskKnown:
+    """Ask the pool's scheduler whether it has the run; answer with `RunKnown` or `StepFailed`."""
+
+    run_id: str
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
 class CloseLog:
     """Claim the run's log for closing; answer with `RunClosed` or `StepFailed`. `finished`
     carries the worker's claim and text: if that claim is still the last, nothing need be
@@ -220,6 +237,7 @@ Effect = (
     | AcceptPrompt
     | EnqueueRun
     | AskCancel
+    | AskKnown
     | CloseLog
     | SaveAnswer
     | WriteTerminal
@@ -264,6 +282,8 @@ class Progress:
     doubtful: bool = False
     cancel_wanted: bool = False
     retry_at_ms: int | None = None
+    watch_at_ms: int | None = None
+    unknown_times: int = 0
     submits: list[DeliveryId] = field(default_factory=list)
     cancels: list[DeliveryId] = field(default_factory=list)
     finishes: list[DeliveryId] = field(default_factory=list)

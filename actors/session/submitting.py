@@ -206,6 +206,7 @@ class Submitting:
         if progress.phase is not Phase.QUEUEING:
             return done
         progress.phase = Phase.RUNNING
+        progress.watch_at_ms = None
         return (*done, *self._cancelling.ask_cancel(progress, now_ms))
 
     def resolved(self, progress: Progress, record: RunRecord | None) -> Effects:

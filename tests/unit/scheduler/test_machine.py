@@ -516,3 +516,17 @@ def test_status_is_not_told_before_the_workers_had_time_to_report() -> None:
     assert not of(Broadcast, pool.tick())
     (status,) = of(Broadcast, pool.tick(pool.config.recovery_ms))
     assert status.status.healthy and status.status.admit["free"]
+
+
+def test_run_that_every_worker_rejects_for_ever_ends_openly() -> None:
+    pool = Pool(rejections_max=3)
+    pool.report("gpu_a")
+    pool.submit("run_1")
+    ends: list[EndRun] = []
+    for _ in range(12):
+        worker, attempt = pool.started["run_1"]
+        no = RunRejected(run_id="run_1", attempt=attempt, worker=worker, reason="another model")
+        ends += of(EndRun, pool.tell(Heard(no)))
+        pool.report("gpu_a")
+        ends += of(EndRun, pool.tick())
+    assert [end.outcome.finish_reason for end in ends] == ["error"]

@@ -11,6 +11,7 @@ from actors.session.state import (
     AcceptPrompt,
     AnswerSaved,
     AskCancel,
+    AskKnown,
     CloseLog,
     Command,
     Effect,
@@ -23,6 +24,7 @@ from actors.session.state import (
     Reply,
     RunClosed,
     RunEnqueued,
+    RunKnown,
     RunLookedUp,
     SaveAnswer,
     SessionMessage,
@@ -560,3 +562,55 @@ def test_next_turn_sees_the_answer_before_it() -> None:
     world.deliver(finished(text="well then"))
     spec = world.only(EnqueueRun, world.deliver(submit("run_2"))).spec
     assert spec.prompt_tokens == (1000, 5, 5, 1000, 4, 4, 1000, 5, 5, 1001)
+
+
+def rebuilt_with_lost_run() -> World:
+    """A chat whose run is active in history, and whose queue message is gone."""
+    world = World()
+    world.deliver(submit())
+    record = SessionRecord(
+        chat=world.chat,
+        messages=tuple(world.messages.values()),
+        active_run=world.runs["run_1"],
+    )
+    fresh = World(record)
+    fresh.runs, fresh.messages = world.runs, world.messages
+    return fresh
+
+
+def ask_thrice(world: World, *, known: bool) -> list[Effect]:
+    effects: list[Effect] = []
+    for _ in range(3):
+        world.now_ms += 5_000
+        asked = world.tell(Tick())
+        assert AskKnown("run_1", "default") in asked
+        effects += world.tell(RunKnown("run_1", known))
+    return effects
+
+
+def test_run_that_the_scheduler_does_not_know_is_ended_as_lost() -> None:
+    world = rebuilt_with_lost_run()
+    effects = ask_thrice(world, known=False)
+    assert kinds(effects) == ["CloseLog", "SaveAnswer", "WriteTerminal"]
+    assert world.runs["run_1"].error is not None
+    assert world.runs["run_1"].error.code == "worker_lost"
+
+
+def test_run_that_the_scheduler_knows_is_left_alone() -> None:
+    world = rebuilt_with_lost_run()
+    assert ask_thrice(world, known=True) == []
+
+
+def test_cancel_of_a_lost_run_ends_it_as_cancelled() -> None:
+    world = rebuilt_with_lost_run()
+    cancel = CancelRun(run_id="run_1", chat_id="chat", user_id="user", reply_to="me")
+    world.deliver(cancel)
+    effects = ask_thrice(world, known=False)
+    assert Reply("me", CancelReply(status="ended", state="cancelled")) in effects
+
+
+def test_run_whose_prompt_came_again_is_not_asked_after() -> None:
+    world = rebuilt_with_lost_run()
+    world.deliver(submit())
+    world.now_ms += 60_000
+    assert world.tell(Tick()) == []
