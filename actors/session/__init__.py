@@ -18,9 +18,9 @@ Invariants:
   searched for one.
 
 Rooms: `state` (messages, effects, a run's progress), `machine` (the way in, failures, time),
-`submitting`, `cancelling`, `watching` and `ending` (its transitions), `conversation` (what they share),
-`context` (the prompt of a turn), `outcomes` (how an end looks), `titles`, `actor` (the shell of
-all chats of a host), `effects` (its hands), `config`, `metrics`.
+`submitting`, `cancelling`, `watching` and `ending` (its transitions), `conversation` (what they
+share), `context` (the prompt of a turn), `outcomes` (how an end looks), `titles`, `actor` (the
+shell of all chats of a host), `effects` (its hands), `config`, `metrics`.
 """
 
 from actors.session.actor import SessionHost
