@@ -129,10 +129,6 @@ class Run:
     def adopt(self, log: LogState, codec: TextCodec) -> tuple[str, bool] | None:
         """Stand where the log ends: return text that the tokens give and the log lacks, and
         whether the answer is complete with it. None: tokens and text contradict each other."""
-        self.answer = AnswerText(codec, self.spec.sampling)
-        step = self.answer.push(log.tokens)
-        if step.accepted != len(log.tokens) or not step.text.startswith(log.text):
-            return None
         self.tokens = len(log.tokens)
         self.committed = Committed(
             tokens=list(log.tokens),
@@ -145,6 +141,10 @@ class Run:
         if isinstance(log.started, RunStarted):
             self.successor = True
             self.cached_tokens = log.started.cached_tokens
+        self.answer = AnswerText(codec, self.spec.sampling)
+        step = self.answer.push(log.tokens)
+        if step.accepted != len(log.tokens) or not step.text.startswith(log.text):
+            return None
         return step.text[len(log.text) :], step.stopped
 
     def next_entry(self, now_ms: int, *, message_id: str) -> LogEntry:

@@ -474,13 +474,16 @@ def test_unseeded_sampling_continues() -> None:
     assert started.prompt == (*PROMPT, *CODEC.encode("half"))
 
 
-def test_log_whose_text_contradicts_its_tokens_fails_openly() -> None:
+def test_log_whose_text_contradicts_its_tokens_fails_openly_and_keeps_what_was_said() -> None:
     rig = Rig()
-    effects = rig.take_over(_committed("half", tokens=CODEC.encode("other")))
-    outcome = _only(effects, Append).entry.end
-    assert outcome is not None
+    log = _committed("half", tokens=CODEC.encode("other"))
+    effects = rig.take_over(log)
+    assert _only(effects, Append).entry.seq == log.next_seq
+    outcome, text = _end_of(rig, effects, 2)
     assert outcome.error is not None
     assert outcome.error.code == "cannot_resume"
+    assert outcome.usage.completion_tokens == len(log.tokens)
+    assert text == "half"
 
 
 # --- losing ---------------------------------------------------------------------------------
