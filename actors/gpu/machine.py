@@ -94,7 +94,7 @@ class GpuMachine:
             case Tick():
                 self._load = message.load
                 self._rates.tick(now_ms)
-                return [self._report()]
+                return [self._report(), *self._answering.flush(now_ms)]
             case StartRun():
                 return self._start(message, now_ms)
             case AbortRun():

@@ -52,7 +52,7 @@ from contracts.scheduling import (
 )
 
 CODEC = ByteCodec()
-CONFIG = GpuConfig(worker="gpu_1", pool="default", model="m")
+CONFIG = GpuConfig(worker="gpu_1", pool="default", model="m", entry_ms=0)
 INFO = EngineInfo(kind="sim", model="m", context_length=100, slots=2, block_size=16, kv_tokens=1000)
 PROMPT = CODEC.encode("ask")
 T = TypeVar("T")
@@ -553,3 +553,28 @@ def test_hand_back_frees_everything_and_ends_nothing() -> None:
     assert effects[0] == AbortEngine("run_1", 1)
     assert effects[-1] == Stop()
     assert not any(isinstance(message, RunSettled) for message in _told(effects))
+
+
+# --- pacing ---------------------------------------------------------------------------------
+
+
+def test_entries_keep_their_distance_but_the_first_and_the_last_never_wait() -> None:
+    rig = Rig(GpuConfig(worker="gpu_1", pool="default", model="m", entry_ms=10)).generating()
+    assert _only(rig.say("a", 0), Append).entry.tokens == CODEC.encode("a")
+    rig.give(Appended("run_1", 1, 6))
+    rig.now_ms += 4
+    assert not rig.say("b", 1)
+    rig.now_ms += 6
+    assert _only(rig.say("c", 2), Append).entry.tokens == CODEC.encode("bc")
+    rig.give(Appended("run_1", 1, 7))
+    rig.now_ms += 1
+    assert _only(rig.say("d", 3, finish="length"), Append).entry.end is not None
+
+
+def test_text_that_waited_is_written_when_the_engine_says_nothing_more() -> None:
+    rig = Rig(GpuConfig(worker="gpu_1", pool="default", model="m", entry_ms=10)).generating()
+    rig.say("a", 0)
+    rig.give(Appended("run_1", 1, 6))
+    rig.say("b", 1)
+    rig.now_ms += 100
+    assert _only(rig.give(Tick(EngineLoad())), Append).entry.tokens == CODEC.encode("b")
