@@ -2,6 +2,9 @@
 
 A command is appended to the durable stream; its reply comes as a core message to this edge's
 one inbox, under a token of the command. So a request costs no subscription of its own.
+
+Where the connection broke, command or reply may be lost: the command is sent again. Sessions
+know a command by its run, and answer one that they have carried out as they did before.
 """
 
 import asyncio
@@ -33,6 +36,8 @@ _log = structlog.get_logger()
 
 C = TypeVar("C", SubmitPrompt, CancelRun)
 
+_RESEND_S = 0.2
+
 
 class Submissions:
     """Sends commands and pairs the replies with them. Awaited replies are as many as requests
@@ -44,6 +49,11 @@ class Submissions:
         self._inbox = bus.new_inbox()
         self._tokens = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
+        self._connections = 0
+        bus.on_connection(self._connection_changed)
+
+    def _connection_changed(self, connected: bool) -> None:
+        self._connections += connected
 
     async def listen(self) -> Subscription:
         """Begin to hear replies."""
@@ -61,19 +71,14 @@ class Submissions:
             Refused: the session's refusal, or `unavailable` when no answer came in time: the
                 command has expired by then, so it won't be executed late.
         """
-        with self._reply() as (reply_to, reply):
-            deadline = asyncio.get_running_loop().time() + self._config.submit_timeout_s
-            await self._append(msgspec.structs.replace(command, reply_to=reply_to))
-            try:
-                async with asyncio.timeout_at(deadline):
-                    data = await reply
-            except TimeoutError as error:
-                raise refuse(
-                    "unavailable",
-                    "The prompt was not taken in time. Send it again; with the same"
-                    " Idempotency-Key it can't be answered twice.",
-                    retry_after_ms=UNAVAILABLE_RETRY_MS,
-                ) from error
+        data = await self._ask(command, self._config.submit_timeout_s)
+        if data is None:
+            raise refuse(
+                "unavailable",
+                "The prompt was not taken in time. Send it again; with the same"
+                " Idempotency-Key it can't be answered twice.",
+                retry_after_ms=UNAVAILABLE_RETRY_MS,
+            )
         match self._decoded(data):
             case PromptAccepted() as accepted:
                 return accepted
@@ -82,14 +87,40 @@ class Submissions:
 
     async def cancel(self, command: CancelRun) -> CancelReply | None:
         """Return how the run ended; None when that was not known within `cancel_wait_s`: the
-        command is stored and will be carried out."""
+        command is stored and will be carried out.
+
+        Raises:
+            BusUnavailable: nobody knows whether it is stored.
+        """
+        data = await self._ask(command, self._config.cancel_wait_s)
+        return None if data is None else decode(data, CancelReply)
+
+    async def _ask(self, command: C, seconds: float) -> bytes | None:
+        """Send the command, again after each break of the connection, and return the reply;
+        None if there is none in time. A cancel of which that is not known raises
+        BusUnavailable; a prompt has expired by then and is not executed late."""
         with self._reply() as (reply_to, reply):
-            await self._append(msgspec.structs.replace(command, reply_to=reply_to))
+            command = msgspec.structs.replace(command, reply_to=reply_to)
+            stored = False
             try:
-                async with asyncio.timeout(self._config.cancel_wait_s):
-                    return decode(await reply, CancelReply)
+                async with asyncio.timeout(seconds):
+                    while not reply.done():
+                        connections = self._connections
+                        if await self._append(command):
+                            stored = True
+                            await self._await_reply(reply, connections)
+                        else:
+                            await asyncio.sleep(_RESEND_S)
             except TimeoutError:
+                if not stored and isinstance(command, CancelRun):
+                    raise BusUnavailable("the cancel could not be stored") from None
                 return None
+            return reply.result()
+
+    async def _await_reply(self, reply: asyncio.Future[bytes], connections: int) -> None:
+        """Return with the reply, or when the connection has been lost and come back."""
+        while not reply.done() and connections == self._connections:
+            await asyncio.wait([reply], timeout=_RESEND_S)
 
     @contextmanager
     def _reply(self) -> Iterator[tuple[str, asyncio.Future[bytes]]]:
@@ -101,7 +132,8 @@ class Submissions:
         finally:
             del self._waiting[token]
 
-    async def _append(self, command: C) -> None:
+    async def _append(self, command: C) -> bool:
+        """Store the command; return False if it may have been stored or not."""
         data = encode(command)
         if len(data) > self._config.command_max_bytes:
             raise refuse(
@@ -114,11 +146,9 @@ class Submissions:
                 "at_capacity", "The command queue is full.", retry_after_ms=UNAVAILABLE_RETRY_MS
             ) from error
         except BusUnavailable:
-            if isinstance(command, CancelRun):
-                raise
-            # It may have been stored: wait for the reply as long as it may be executed, rather
-            # than refuse a prompt that is then answered.
-            _log.warning("submit.unacknowledged", run_id=command.run_id, chat_id=command.chat_id)
+            _log.warning("command.unacknowledged", run_id=command.run_id, chat_id=command.chat_id)
+            return False
+        return True
 
     @staticmethod
     def _decoded(data: bytes) -> SubmitReply:
