@@ -121,7 +121,7 @@ class Answering:
         """Return how far apart two entries of a run are at the least: 100 a second when alone,
         20 where a hundred run, which share the processor that writes them."""
         config = self._config
-        return min(config.entry_max_ms, config.entry_ms + len(self._roster.runs) // 2)
+        return min(config.entry_max_ms, config.entry_ms + len(self._roster.runs))
 
     def flush(self, now_ms: int) -> list[Effect]:
         """Write what waited for its time while the engine said nothing more."""

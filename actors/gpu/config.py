@@ -11,8 +11,8 @@ class GpuConfig(Wire):
     `snapshot_ms` between snapshots of a run's log. `drain_ms` bounds how long a drain waits
     for running answers before it hands them back. `retry_ms` is the wait before what the bus
     could not take is offered again. `commands_max` bounds the mailbox of commands. Two
-    entries of a run are at least `entry_ms` apart, half a millisecond more for each running
-    run, up to `entry_max_ms` (ADR 0010); the first and the last entry never wait.
+    entries of a run are at least `entry_ms` apart, a millisecond more for each running run,
+    up to `entry_max_ms` (ADR 0010); the first and the last entry never wait.
     """
 
     worker: str

@@ -52,7 +52,7 @@ from contracts.scheduling import (
 )
 
 CODEC = ByteCodec()
-CONFIG = GpuConfig(worker="gpu_1", pool="default", model="m", entry_ms=0)
+CONFIG = GpuConfig(worker="gpu_1", pool="default", model="m", entry_max_ms=0)
 INFO = EngineInfo(kind="sim", model="m", context_length=100, slots=2, block_size=16, kv_tokens=1000)
 PROMPT = CODEC.encode("ask")
 T = TypeVar("T")
@@ -564,7 +564,7 @@ def test_entries_keep_their_distance_but_the_first_and_the_last_never_wait() -> 
     rig.give(Appended("run_1", 1, 6))
     rig.now_ms += 4
     assert not rig.say("b", 1)
-    rig.now_ms += 6
+    rig.now_ms += 7
     assert _only(rig.say("c", 2), Append).entry.tokens == CODEC.encode("bc")
     rig.give(Appended("run_1", 1, 7))
     rig.now_ms += 1
