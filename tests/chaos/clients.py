@@ -128,7 +128,8 @@ class Person:
         return await self._http.post(f"/chats/{chat_id}/messages", json=body)
 
     async def ask(self, content: str, max_tokens: int, *, stay: bool = True) -> Story:
-        """Send a prompt in a chat of its own, and return once it is accepted.
+        """Send a prompt in a chat of its own, again while it is refused for the moment, and
+        return once it is accepted.
 
         The answer to the POST is the stream, which is followed in the background to the end,
         over as many connections as it takes. Without `stay` the client leaves after the head.
@@ -136,22 +137,26 @@ class Person:
         chat_id = await self.chat()
         body = {"content": content, "maxTokens": max_tokens, "temperature": 0}
         accepted: asyncio.Future[Story] = asyncio.get_running_loop().create_future()
-
-        async def stream() -> None:
-            try:
-                story = await self._first(chat_id, body, accepted, stay=stay)
-            except (httpx.HTTPError, AssertionError) as error:
-                if not accepted.done():
-                    accepted.set_exception(error)
-                    return
-                if isinstance(error, AssertionError):
-                    raise
-                story = accepted.result()
-            if stay:
-                await self._until_end(story)
-
-        self._group.create_task(stream())
+        self._group.create_task(self._ask(chat_id, body, accepted, stay=stay))
         return await accepted
+
+    async def _ask(
+        self,
+        chat_id: str,
+        body: dict[str, Any],
+        accepted: asyncio.Future[Story],
+        *,
+        stay: bool,
+    ) -> None:
+        deadline = time.monotonic() + ANSWER_S
+        while not accepted.done():
+            assert time.monotonic() < deadline, "nobody accepts a prompt"
+            try:
+                await self._first(chat_id, body, accepted, stay=stay)
+            except httpx.HTTPError:
+                await asyncio.sleep(RETRY_S)
+        if stay:
+            await self._until_end(accepted.result())
 
     async def _first(
         self,
@@ -160,18 +165,15 @@ class Person:
         accepted: asyncio.Future[Story],
         *,
         stay: bool,
-    ) -> Story:
+    ) -> None:
         head = {"Accept": "text/event-stream"}
         path = f"/chats/{chat_id}/messages"
         async with self._http.stream("POST", path, json=body, headers=head) as response:
-            if response.status_code != 200:
-                await response.aread()
-                raise AssertionError(f"{response.status_code}: {response.text}")
+            response.raise_for_status()
             story = Story(chat_id, response.headers["x-run-id"])
             accepted.set_result(story)
             if stay:
                 await _read(response, story)
-        return story
 
     def join(self, of: Story, after: int | None) -> Story:
         """Begin to follow a run after event `after` (None: from wherever the edge begins)."""
