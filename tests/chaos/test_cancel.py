@@ -40,7 +40,8 @@ async def cancel_often(
             asked_s = time.monotonic()
             reply = await at.guest.cancel(story)
             took_ms = round(1000 * (time.monotonic() - asked_s))
-            assert (reply.status_code, reply.json()["status"]) == (200, "cancelled")
+            answer = (reply.status_code, reply.json()["status"])
+            assert answer in {(200, "cancelled"), (202, "cancelling")}  # 202 after two seconds
             await at.operator.idle()
             await story.ended()
             assert story.end == "run.cancelled"

@@ -13,8 +13,8 @@ from tests.support.running_stack import RunningStack
 pytestmark = [
     pytest.mark.chaos, pytest.mark.nats, pytest.mark.vllm, pytest.mark.timeout(480),
 ]  # fmt: skip
-TOKENS = 400
-KILL_AT = (40, 10, 90, 3, 150)
+TOKENS = 1_500
+KILL_AT = (12, 4, 30, 2, 50)
 """After how many deltas the writer dies, in turn."""
 
 

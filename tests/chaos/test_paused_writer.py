@@ -27,7 +27,7 @@ async def test_a_paused_writer_is_never_heard_again(
 async def test_a_paused_vllm_writer_is_never_heard_again(
     vllm_stack: RunningStack, report: Report, wakes: str
 ) -> None:
-    await pause_writer(vllm_stack, report, "vLLM", 600, wakes, 1)
+    await pause_writer(vllm_stack, report, "vLLM", 1_500, wakes, 1)
 
 
 async def pause_writer(
@@ -37,13 +37,13 @@ async def pause_writer(
         expected = await at.undisturbed(tokens)
         await at.operator.workers_ready(2)
         story = await at.guest.ask(PROMPT, tokens)
-        await story.reached(30)
+        await story.reached(10)
         writer = await at.operator.hit_writer(story, signal.SIGSTOP)
         try:
             successor = await at.operator.writer_of(story, other_than=writer.pid)
             assert successor.worker != writer.worker
             before = story.deltas
-            await story.reached(before + 10)
+            await story.reached(before + 3)
             if wakes == "after the end":
                 await story.ended()
         finally:
