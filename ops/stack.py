@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -124,15 +123,15 @@ class Stack:
         return plans
 
     def _nats_plan(self) -> Plan:
-        home, port = self._settings.home, self._settings.nats_port
-        config, self._nats = nats_server.prepare(home, port=port)
-        command = Command((str(nats_server.program()), "-c", str(config)), self._environ({}))
-        url = self._nats.url("operator")
-        return Plan(
-            ChildSpec("nats", stage=0, rank=0, stop_ms=_STOP_MS),
-            lambda: command,
-            partial(self._await_nats, url),
-        )
+        spec = ChildSpec("nats", stage=0, rank=0, stop_ms=_STOP_MS)
+        return Plan(spec, self._nats_command, self._await_nats)
+
+    def _nats_command(self) -> Command:
+        """Prepare the server anew at every start: a port that somebody else took meanwhile is
+        exchanged, one that is free again is kept."""
+        port = self._nats.port if self._nats is not None else self._settings.nats_port
+        config, self._nats = nats_server.prepare(self._settings.home, port=port)
+        return Command((str(nats_server.program()), "-c", str(config)), self._environ({}))
 
     def _role_plan(
         self,
@@ -194,10 +193,11 @@ class Stack:
                 "and that its account may declare streams."
             ) from error
 
-    async def _await_nats(self, url: str) -> None:
+    async def _await_nats(self) -> None:
         while True:
+            assert self._nats is not None, "its command was asked for first"
             try:
-                return await self._connect(url)
+                return await self._connect(self._nats.url("operator"))
             except BusError:
                 await asyncio.sleep(_NATS_RETRY_S)
 
