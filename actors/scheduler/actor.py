@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections import deque
+from contextlib import AsyncExitStack
 
 import structlog
 
@@ -118,21 +119,21 @@ class SchedulerActor:
 
     async def _schedule(self, machine: SchedulerMachine) -> None:
         pool = self._config.pool
-        heard = await self._bus.subscribe(scheduler_workers(pool), self._hear)
-        asked = await self._bus.subscribe(scheduler_requests(pool), self._ask)
-        runs = await self._bus.consume(
-            RUNS_STREAM,
-            scheduler_durable(pool),
-            run_queue_filter(pool),
-            self._receive,
-            redeliver_all=True,
-        )
-        try:
+        async with AsyncExitStack() as held:
+            heard = await self._bus.subscribe(scheduler_workers(pool), self._hear)
+            held.push_async_callback(heard.stop)
+            asked = await self._bus.subscribe(scheduler_requests(pool), self._ask)
+            held.push_async_callback(asked.stop)
+            runs = await self._bus.consume(
+                RUNS_STREAM,
+                scheduler_durable(pool),
+                run_queue_filter(pool),
+                self._receive,
+                redeliver_all=True,
+            )
+            held.push_async_callback(runs.stop)
             async with asyncio.TaskGroup() as group:
                 await self._loop(machine, group)
-        finally:
-            for subscription in (runs, asked, heard):
-                await subscription.stop()
 
     async def _loop(self, machine: SchedulerMachine, group: asyncio.TaskGroup) -> None:
         """Handle what comes, in batches, while the lease is held: a paused scheduler that
