@@ -70,9 +70,10 @@ class Operator:
                     return found[0]
                 await asyncio.sleep(_POLL_S)
 
-    async def hit_writer(self, story: Story, how: signal.Signals) -> WorkerView:
-        """Send a signal to the process that writes the run."""
+    async def hit_writer(self, story: Story, how: signal.Signals, *, after: int) -> WorkerView:
+        """Find the process that writes the run, and send it a signal after so many deltas."""
         writer = await self.writer_of(story)
+        await story.reached(after)
         os.kill(writer.pid, how)
         return writer
 

@@ -29,9 +29,9 @@ async def test_a_killed_vllm_writer_is_succeeded_exactly(
         calm = await (await at.guest.ask(prompt, TOKENS)).ended()
         assert calm.end == "run.completed" and "run.recovered" not in calm.kinds
         story = await at.guest.ask(prompt, TOKENS)
-        await story.reached(KILL_AT[round_ % len(KILL_AT)])
         writer = await at.operator.writer_of(story)
         family = psutil.Process(writer.pid).children(recursive=True)
+        await story.reached(KILL_AT[round_ % len(KILL_AT)])
         psutil.Process(writer.pid).send_signal(signal.SIGKILL)
         assert story.kinds[-1] == "message.delta", "the answer ended before its writer died"
         await story.ended()

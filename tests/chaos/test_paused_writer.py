@@ -37,8 +37,7 @@ async def pause_writer(
         expected = await at.undisturbed(tokens)
         await at.operator.workers_ready(2)
         story = await at.guest.ask(PROMPT, tokens)
-        await story.reached(10)
-        writer = await at.operator.hit_writer(story, signal.SIGSTOP)
+        writer = await at.operator.hit_writer(story, signal.SIGSTOP, after=10)
         try:
             successor = await at.operator.writer_of(story, other_than=writer.pid)
             assert successor.worker != writer.worker
