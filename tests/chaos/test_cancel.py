@@ -41,7 +41,8 @@ async def cancel_often(
             reply = await at.guest.cancel(story)
             took_ms = round(1000 * (time.monotonic() - asked_s))
             answer = (reply.status_code, reply.json()["status"])
-            assert answer in {(200, "cancelled"), (202, "cancelling")}  # 202 after two seconds
+            waited = answer == (202, "cancelling") and took_ms >= 1_990  # as api.md allows
+            assert waited or answer == (200, "cancelled")
             await at.operator.idle()
             await story.ended()
             assert story.end == "run.cancelled"
