@@ -23,7 +23,7 @@ run: ## install what is missing, start everything here, print the address (ARGS=
 install: ## install what is missing, tests' packages included, and build the page
 	@$(BOOTSTRAP) install --test && $(BOOTSTRAP) page
 
-test: ## all but the campaigns (chaos, simulate, bench), and what could not run and why
+test: ## everything that this machine can run, and what it could not and why
 	@$(BOOTSTRAP) test
 
 check: ## the quick part: lint, types, layering, unit, property
