@@ -7,7 +7,7 @@ repairs what was lost.
 from typing import Literal
 
 from contracts.base import Tagged, Wire
-from contracts.runs import RunOutcome, RunSpec, Usage
+from contracts.runs import Degradation, RunOutcome, RunSpec, Usage
 
 WorkerState = Literal["starting", "ready", "draining", "stopped"]
 RunState = Literal["queued", "dispatched", "running", "cancelling"]
@@ -19,11 +19,13 @@ RunState = Literal["queued", "dispatched", "running", "cancelling"]
 class StartRun(Tagged, tag="start_run"):
     """Write this answer. `attempt` grows with every dispatch of a run, across scheduler
     restarts. `expect_epoch` 0 promises that nobody has claimed the log yet; None says that
-    somebody may have: read the claim, and go on from the last committed token."""
+    somebody may have: read the claim, and go on from the last committed token. `degraded` goes into the
+    outcome's usage."""
 
     spec: RunSpec
     attempt: int
     expect_epoch: int | None = None
+    degraded: tuple[Degradation, ...] = ()
 
 
 class AbortRun(Tagged, tag="abort_run"):
@@ -38,6 +40,10 @@ class DropRun(Tagged, tag="drop_run"):
 
     run_id: str
     attempt: int
+
+
+class ResendPrefixes(Tagged, tag="resend_prefixes"):
+    """Say again all that the prefix cache holds: messages about it were lost."""
 
 
 class Drain(Tagged, tag="drain"):
@@ -66,7 +72,9 @@ class WorkerReport(Tagged, tag="worker_report"):
     predecessor; `number` grows within an incarnation, so a late report is recognised.
     `slots` is the most runs it takes at once; `kv_used` a share from 0 to 1. `seen` is the
     highest attempt that it has received, so that a report older than a dispatch isn't taken
-    for a loss.
+    for a loss. `waiting` counts runs that the engine has not begun, `pending_prefill` prompt
+    tokens that are neither computed nor, as far as is known, cached; `kv_tokens` is what the
+    engine's memory holds (0: not known), `prefixes` the number of the last `PrefixChanged`.
     """
 
     worker: str
@@ -86,6 +94,25 @@ class WorkerReport(Tagged, tag="worker_report"):
     kv_used: float = 0.0
     prefill_tokens_s: float = 0.0
     decode_tokens_s: float = 0.0
+    kv_tokens: int = 0
+    pending_prefill: int = 0
+    prefixes: int = 0
+
+
+class PrefixChanged(Tagged, tag="prefix_changed"):
+    """What a worker's prefix cache holds has changed. `stored` and `removed` are block keys
+    (`contracts.block_keys`), no key in both.
+
+    `number` counts these messages within an incarnation, from 1: a missing one shows. `cleared`:
+    forget all that was said before, then take this in; a cache that is sent again begins so.
+    """
+
+    worker: str
+    incarnation: int
+    number: int
+    stored: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    cleared: bool = False
 
 
 class RunRejected(Tagged, tag="run_rejected"):
@@ -150,7 +177,15 @@ class DescribePool(Tagged, tag="describe_pool"):
     limit: int = 100
 
 
-SchedulerRequest = CancelQueued | DescribeRun | DescribePool
+class WatchRuns(Tagged, tag="watch_runs"):
+    """Somebody reads the logs of these runs: tell them their places in the queue for the next
+    seconds. Said again while it is true; no reply. Runs that wait elsewhere, or nowhere yet,
+    are no error."""
+
+    run_ids: tuple[str, ...]
+
+
+SchedulerRequest = WatchRuns | CancelQueued | DescribeRun | DescribePool
 
 
 class CancelTaken(Wire):

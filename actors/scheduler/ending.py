@@ -25,11 +25,10 @@ class Ending:
             return effects
         run.cancel, run.cancel_ms = True, now_ms
         if run.stage == "queued":
-            self._pool.order.remove(run)
             return [*effects, *self.end(run, RunOutcome(finish_reason="cancelled"))]
         if run.stage in ON_WORKER:
             run.stage = "cancelling"
-            run.due_ms = now_ms + self._pool.config.resend_ms
+            self._pool.arm(run, now_ms + self._pool.config.resend_ms)
             effects.append(self.abort(run))
         return effects
 
@@ -40,27 +39,30 @@ class Ending:
 
     def end(self, run: Run, outcome: RunOutcome) -> Effects:
         """End a run that no worker will end."""
+        if run.stage == "queued":
+            self._pool.order.remove(run)
         run.stage = "ending"
+        self._pool.placed[run.spec.run_id] = run
         run.outcome = outcome
         run.attempt = self._pool.next_attempt()
-        run.due_ms = 0
         return [EndRun(run.spec, run.attempt, outcome)]
 
-    def check(self, run: Run) -> Effects:
+    def check(self, run: Run, now_ms: int) -> Effects:
         """Find out whether the run has ended behind our back."""
         self._pool.unassign(run)
         run.stage = "checking"
-        run.due_ms = 0
+        self._pool.placed[run.spec.run_id] = run
+        self._pool.arm(run, now_ms + self._pool.config.accept_ms)
         return [CheckClosed(run.spec.run_id)]
 
-    def checked(self, run_id: str, closed: bool) -> Effects:
+    def checked(self, run_id: str, closed: bool, now_ms: int) -> Effects:
         """The log was read: the run is over, or lost its worker."""
         run = self._pool.runs.get(run_id)
         if run is None or run.stage != "checking":
             return []
-        return self.forget(run_id) if closed else self.lost_worker(run)
+        return self.forget(run_id, now_ms) if closed else self.lost_worker(run, now_ms)
 
-    def lost_worker(self, run: Run) -> Effects:
+    def lost_worker(self, run: Run, now_ms: int) -> Effects:
         """Give the run to another worker, or end it: it was cancelled, or cost too many."""
         self._pool.unassign(run)
         run.losses += 1
@@ -72,15 +74,17 @@ class Ending:
                 detail=f"{run.losses} workers were lost while they wrote this answer.",
             )
             return self.end(run, RunOutcome(finish_reason="error", error=problem))
-        self._pool.requeue(run)
+        self._pool.requeue(run, now_ms)
         return []
 
-    def forget(self, run_id: str) -> Effects:
+    def forget(self, run_id: str, now_ms: int) -> Effects:
         """The end is durable: acknowledge the run."""
         run = self._pool.runs.pop(run_id, None)
         if run is None:
             return []
         self._pool.unassign(run)
+        self._pool.placed.pop(run_id, None)
+        self._pool.order.settled(run, run.cached or 0, run.tokens, now_ms)
         self._pool.order.remove(run)
         return [Settle(delivery) for delivery in run.deliveries]
 
@@ -88,18 +92,16 @@ class Ending:
         """A step failed; it is repeated."""
         run = self._pool.runs.get(run_id)
         if run is not None and run.stage == "ending":
-            run.due_ms = now_ms + self._pool.config.resend_ms
+            run.retry = True
+            self._pool.arm(run, now_ms + self._pool.config.resend_ms)
         return []
 
     def repeat(self, run: Run, now_ms: int) -> Effects:
-        """Repeat a step whose answer is overdue; both steps may be repeated."""
-        if run.stage == "ending" and 0 < run.due_ms <= now_ms and run.outcome is not None:
-            run.due_ms = 0
-            return [EndRun(run.spec, run.attempt, run.outcome)]
+        """Repeat a step that failed, or whose answer is overdue; both may be repeated."""
         if run.stage == "checking":
-            if run.due_ms == 0:
-                run.due_ms = now_ms + self._pool.config.accept_ms
-            elif now_ms >= run.due_ms:
-                run.due_ms = now_ms + self._pool.config.accept_ms
-                return [CheckClosed(run.spec.run_id)]
+            self._pool.arm(run, now_ms + self._pool.config.accept_ms)
+            return [CheckClosed(run.spec.run_id)]
+        if run.retry and run.outcome is not None:
+            run.retry = False
+            return [EndRun(run.spec, run.attempt, run.outcome)]
         return []

@@ -28,17 +28,17 @@ class Hearing:
         if taken is None:
             return []
         worker, reborn = taken
-        effects = self.lose(worker) if reborn else []
+        effects = self.lose(worker, now_ms) if reborn else []
         worker.lost = False
         if report.state == "stopped":
-            return [*effects, *self.lose(worker)]
+            return [*effects, *self.lose(worker, now_ms)]
         listed = set()
         for line in report.runs:
             listed.add(line.run_id)
             effects += self._listed(report.worker, worker, line, now_ms)
         for run_id, attempt in list(worker.assigned.items()):
             if run_id not in listed and attempt <= report.seen:
-                effects += self._missing(run_id)
+                effects += self._missing(run_id, now_ms)
         worker.foreign = len(listed.difference(worker.assigned))
         for run_id in [r for r in worker.unknown_since_ms if r not in listed]:
             del worker.unknown_since_ms[run_id]
@@ -52,11 +52,7 @@ class Hearing:
                 return []
             return [Send(name, DropRun(run_id=line.run_id, attempt=line.attempt))]
         if run.stage == "queued" and line.attempt >= run.attempt:
-            self._pool.order.remove(run)
-            run.stage, run.worker, run.attempt = "dispatched", name, line.attempt
-            run.fresh = False
-            run.dispatched_ms = run.heard_ms = now_ms
-            worker.assigned[line.run_id] = line.attempt
+            self._adopt(run, name, line, now_ms)
         if run.attempt != line.attempt or run.worker != name:
             return [Send(name, DropRun(run_id=line.run_id, attempt=line.attempt))]
         run.accepted = True
@@ -64,14 +60,23 @@ class Hearing:
             self._mark_began(run)
         if line.tokens > run.tokens:
             run.tokens, run.heard_ms = line.tokens, now_ms
+            self._pool.order.progressed(run, line.tokens, now_ms)
         return []
 
-    def _missing(self, run_id: str) -> Effects:
+    def _adopt(self, run: Run, name: str, line: RunningRun, now_ms: int) -> None:
+        """A worker has a run that waits here: an earlier scheduler gave it to it."""
+        self._pool.order.dispatched(run, 0, now_ms)
+        run.stage, run.attempt, run.fresh = "dispatched", line.attempt, False
+        run.dispatched_ms = run.heard_ms = now_ms
+        self._pool.assign(run, name, uncached=0)
+        self._pool.arm(run, now_ms + self._pool.config.accept_ms)
+
+    def _missing(self, run_id: str, now_ms: int) -> Effects:
         """The worker had the run and has it no more, and we did not hear why."""
         run = self._pool.runs.get(run_id)
         if run is None or run.stage == "checking":
             return []
-        return self._ending.check(run)
+        return self._ending.check(run, now_ms)
 
     def began(self, began: RunBegan, now_ms: int) -> Effects:
         """The first token is committed."""
@@ -79,16 +84,18 @@ class Hearing:
         if run is not None:
             run.accepted = True
             run.heard_ms = now_ms
+            if run.cached is None:
+                run.cached = began.cached_tokens
             self._mark_began(run)
         return []
 
-    @staticmethod
-    def _mark_began(run: Run) -> None:
+    def _mark_began(self, run: Run) -> None:
         run.began = True
+        self._pool.prefilled(run)
         if run.stage == "dispatched":
             run.stage = "running"
 
-    def rejected(self, rejected: RunRejected) -> Effects:
+    def rejected(self, rejected: RunRejected, now_ms: int) -> Effects:
         """The worker has not taken the run."""
         run = self._pool.current(rejected.run_id, rejected.attempt)
         if run is None or run.worker != rejected.worker:
@@ -98,8 +105,8 @@ class Hearing:
             return self._ending.end(run, RunOutcome(finish_reason="cancelled"))
         run.rejections += 1
         if run.rejections % self._pool.config.rejections_max == 0:
-            return self._ending.lost_worker(run)
-        self._pool.requeue(run)
+            return self._ending.lost_worker(run, now_ms)
+        self._pool.requeue(run, now_ms)
         return []
 
     def settled(self, settled: RunSettled, now_ms: int) -> Effects:
@@ -109,27 +116,33 @@ class Hearing:
         if run is None or run.attempt != settled.attempt or run.stage == "ending":
             return []
         if settled.outcome is None:
-            return self._ending.check(run) if run.stage in ON_WORKER else []
+            return self._ending.check(run, now_ms) if run.stage in ON_WORKER else []
+        usage = settled.outcome.usage
+        run.tokens = max(run.tokens, usage.completion_tokens)
+        if run.losses == 0:
+            run.cached = usage.cached_tokens
         if settled.outcome.finish_reason in ("stop", "length"):
             self._pool.estimate.ended(now_ms - run.dispatched_ms)
-        return self._ending.forget(settled.run_id)
+            self._pool.lengths.learn(run.spec.user_id, run.spec.model, usage.completion_tokens)
+        return self._ending.forget(settled.run_id, now_ms)
 
-    def gone(self, name: str, incarnation: int) -> Effects:
+    def gone(self, name: str, incarnation: int, now_ms: int) -> Effects:
         """The worker is known to be dead; incarnation 0 means whichever it is."""
         worker = self._pool.workers.get(name)
         if worker is None or worker.lost:
             return []
         if incarnation and incarnation != worker.report.incarnation:
             return []
-        return self.lose(worker)
+        return self.lose(worker, now_ms)
 
-    def lose(self, worker: Worker) -> Effects:
+    def lose(self, worker: Worker, now_ms: int) -> Effects:
         """Take everything off a worker that is gone."""
         worker.lost = True
         lost = [self._pool.runs[run_id] for run_id in worker.assigned if run_id in self._pool.runs]
-        worker.assigned.clear()
         worker.unknown_since_ms.clear()
         effects: Effects = []
         for run in lost:
-            effects += self._ending.lost_worker(run)
+            effects += self._ending.lost_worker(run, now_ms)
+        worker.assigned.clear()
+        worker.kv_given = worker.pending_prefill = 0
         return effects

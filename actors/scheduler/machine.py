@@ -4,13 +4,15 @@
 be lost, doubled, late or reordered: the periodic reports repair everything, and a run's
 attempt number tells what is still about it.
 
-Here are submission, dispatch and deadlines; `hearing` has what workers say, `ending` how runs
-end, `telling` what others see, on one `pool`.
+Here are submission and deadlines; `dispatching` has who goes where, `hearing` what workers
+say, `ending` how runs end, `telling` what others see, on one `pool`.
 """
 
 from actors.scheduler.config import SchedulerConfig
+from actors.scheduler.dispatching import Dispatching
 from actors.scheduler.ending import Ending
 from actors.scheduler.hearing import Hearing
+from actors.scheduler.order import Order
 from actors.scheduler.pool import Effects, Pool
 from actors.scheduler.state import (
     Answer,
@@ -37,7 +39,7 @@ from contracts.scheduling import (
     RunBegan,
     RunRejected,
     RunSettled,
-    StartRun,
+    WatchRuns,
     WorkerGone,
     WorkerReport,
 )
@@ -50,12 +52,16 @@ class SchedulerMachine:
         term: the lease's revision; later schedulers have greater ones.
         now_ms: the start of the listening time, in which nothing is dispatched and no place
             in the queue is told: that would claim the log of a run that a worker is writing.
+        order: the policy; None: the one that `config` names.
     """
 
-    def __init__(self, config: SchedulerConfig, term: int, now_ms: int) -> None:
-        self._pool = Pool(config, term, now_ms)
+    def __init__(
+        self, config: SchedulerConfig, term: int, now_ms: int, order: Order | None = None
+    ) -> None:
+        self._pool = Pool(config, term, now_ms, order)
         self._ending = Ending(self._pool)
         self._hearing = Hearing(self._pool, self._ending)
+        self._dispatching = Dispatching(self._pool)
         self._telling = Telling(self._pool, now_ms)
         self._arrivals = 0
 
@@ -69,28 +75,30 @@ class SchedulerMachine:
             case Heard(RunBegan() as began):
                 effects = self._hearing.began(began, now_ms)
             case Heard(RunRejected() as rejected):
-                return self._hearing.rejected(rejected)
+                return self._hearing.rejected(rejected, now_ms)
             case Heard(RunSettled() as settled):
                 effects = self._hearing.settled(settled, now_ms)
             case Heard(WorkerGone(worker=name, incarnation=incarnation)):
-                effects = self._hearing.gone(name, incarnation)
+                effects = self._hearing.gone(name, incarnation, now_ms)
             case Asked(CancelQueued(run_id=run_id), reply_to):
                 effects = self._ending.cancel(run_id, reply_to, now_ms)
+            case Asked(WatchRuns(run_ids=run_ids)):
+                return self._telling.watch(run_ids, now_ms)
             case Asked(DescribeRun(run_id=run_id), reply_to):
                 return [Answer(reply_to, run_list(self._pool.runs.get(run_id), self._pool.order))]
             case Asked(DescribePool(limit=limit), reply_to):
                 return [self._telling.describe(reply_to, limit, now_ms)]
             case EndStored(run_id):
-                effects = self._ending.forget(run_id)
+                effects = self._ending.forget(run_id, now_ms)
             case EndFailed(run_id):
                 return self._ending.retry_later(run_id, now_ms)
             case ClosedChecked(run_id, closed):
-                effects = self._ending.checked(run_id, closed)
+                effects = self._ending.checked(run_id, closed, now_ms)
             case Tick():
                 effects = self._tick(now_ms)
-        effects += self._dispatch(now_ms)
+        effects += self._dispatching.dispatch(now_ms)
         if isinstance(message, RunSubmitted) and not self._pool.listening(now_ms):
-            effects += self._telling.first_notice(message.spec.run_id)
+            effects += self._telling.first_notice(message.spec.run_id, now_ms)
         return effects
 
     def _submitted(self, message: RunSubmitted, now_ms: int) -> Effects:
@@ -101,6 +109,7 @@ class SchedulerMachine:
             return []
         self._arrivals += 1
         run = Run(message.spec, [message.delivery], self._arrivals, fresh=self._fresh(message))
+        run.stage = "ending"
         self._pool.runs[run_id] = run
         if not run.fresh and self._pool.listening(now_ms):
             self._pool.listen_until_ms = max(self._pool.listen_until_ms, now_ms + 200)
@@ -113,7 +122,8 @@ class SchedulerMachine:
                 retry_after_ms=self._telling.wait_ms(run.spec.tier),
             )
             return self._ending.end(run, RunOutcome(finish_reason="error", error=problem))
-        self._pool.order.push(run)
+        self._pool.expect(run)
+        self._pool.wait(run, now_ms)
         return []
 
     def _fresh(self, message: RunSubmitted) -> bool:
@@ -121,69 +131,56 @@ class SchedulerMachine:
         costs one refused claim, never a wrong story."""
         return not message.redelivered and message.spec.submitted_at_ms >= self._pool.begun_ms
 
-    def _dispatch(self, now_ms: int) -> Effects:
-        effects: Effects = []
-        if self._pool.listening(now_ms):
-            return effects
-        while (run := self._pool.order.next()) is not None:
-            name = self._pool.workers.best()
-            if name is None:
-                break
-            self._pool.order.take(run)
-            run.attempt = self._pool.next_attempt()
-            run.stage = "dispatched"
-            run.worker = name
-            run.accepted = run.began = False
-            run.dispatched_ms = run.heard_ms = now_ms
-            run.due_ms = now_ms + self._pool.config.accept_ms
-            self._pool.workers[name].assigned[run.spec.run_id] = run.attempt
-            effects.append(Send(name, self._start(run)))
-            run.fresh = False
-        return effects
-
-    def _start(self, run: Run) -> StartRun:
-        return StartRun(spec=run.spec, attempt=run.attempt, expect_epoch=0 if run.fresh else None)
-
     def _tick(self, now_ms: int) -> Effects:
         effects: Effects = []
         for name in self._pool.workers.silent(now_ms):
-            effects += self._hearing.lose(self._pool.workers[name])
+            effects += self._hearing.lose(self._pool.workers[name], now_ms)
         self._pool.workers.forget_stopped()
-        for run in list(self._pool.runs.values()):
+        for run in self._pool.due(now_ms):
             effects += self._overdue(run, now_ms)
-        for run_id, expires_ms in list(self._pool.early.items()):
-            if expires_ms <= now_ms:
-                del self._pool.early[run_id]
+        self._forget_early(now_ms)
         effects += self._telling.notices(now_ms)
         return effects + self._telling.announce(now_ms)
 
+    def _forget_early(self, now_ms: int) -> None:
+        """Forget old cancels; they are in the order of their expiry."""
+        early = self._pool.early
+        while early:
+            run_id = next(iter(early))
+            if early[run_id] > now_ms:
+                return
+            del early[run_id]
+
     def _overdue(self, run: Run, now_ms: int) -> Effects:
-        config = self._pool.config
+        """Look at a run whose time has come, and say when to look again."""
+        config, arm = self._pool.config, self._pool.arm
         if run.stage in ("ending", "checking"):
             return self._ending.repeat(run, now_ms)
         if run.stage == "cancelling":
             if now_ms - run.cancel_ms > config.settle_ms:
                 self._pool.unassign(run)
                 return self._ending.end(run, RunOutcome(finish_reason="cancelled"))
-            if now_ms >= run.due_ms:
-                run.due_ms = now_ms + config.resend_ms
-                return [self._ending.abort(run)]
-        elif run.stage == "dispatched" and not run.accepted:
-            assert run.worker is not None
+            arm(run, now_ms + config.resend_ms)
+            return [self._ending.abort(run)]
+        if run.stage == "dispatched" and not run.accepted:
             if now_ms - run.dispatched_ms > 3 * config.accept_ms:
-                return self._stalled(run)
-            if now_ms >= run.due_ms:
-                run.due_ms = now_ms + config.accept_ms
-                return [Send(run.worker, self._start(run))]
-        elif run.stage == "dispatched":
-            if now_ms - run.dispatched_ms > config.first_token_ms:
-                return self._stalled(run)
-        elif run.stage == "running" and now_ms - run.heard_ms > config.token_gap_ms:
-            return self._stalled(run)
+                return self._stalled(run, now_ms)
+            arm(run, now_ms + config.accept_ms)
+            assert run.worker is not None
+            return [Send(run.worker, self._dispatching.start(run))]
+        if run.stage == "dispatched":
+            limit_ms = run.dispatched_ms + config.first_token_ms
+        elif run.stage == "running":
+            limit_ms = run.heard_ms + config.token_gap_ms
+        else:
+            return []
+        if now_ms > limit_ms:
+            return self._stalled(run, now_ms)
+        arm(run, limit_ms + 1)
         return []
 
-    def _stalled(self, run: Run) -> Effects:
+    def _stalled(self, run: Run, now_ms: int) -> Effects:
         """A stall is a death: the worker loses the run; it is told so, in case it lives."""
         assert run.worker is not None
         drop = Send(run.worker, DropRun(run_id=run.spec.run_id, attempt=run.attempt))
-        return [drop, *self._ending.lost_worker(run)]
+        return [drop, *self._ending.lost_worker(run, now_ms)]

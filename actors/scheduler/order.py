@@ -1,109 +1,117 @@
-"""Who is next: weighted between tiers, first come first served within. Pure.
+"""The seam of the policy: who is next, and where. Pure.
 
-Start-time fair queueing over tiers (Goyal et al., SIGCOMM '96): each tier has a start tag, a
-dispatch moves it on by SCALE / weight, the backlogged tier with the smallest tag is next,
-and a tier that was idle joins at the present virtual time, so idling earns nothing. The
-policy is replaceable at this seam: `push`, `remove`, `candidates`, `charge`.
+An order holds the waiting runs and is told all that a policy may charge for. What may run
+where (slots, memory, limits) is the rooms' word, the same for every policy; the order chooses
+among what fits. Production's is `fair`; `fcfs` is the plain one; the benchmark has others.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from actors.scheduler.config import TierConfig
 from actors.scheduler.state import Run
 
-SCALE = 1 << 20
+
+class Warmth(Protocol):
+    """What the workers' prefix caches hold."""
+
+    def warm_tokens(self, worker: str, block_keys: Sequence[str]) -> int:
+        """Return how many tokens of the prefix that `block_keys` name the worker has cached."""
+        ...
 
 
-class _TierQueue:
-    """The waiting runs of one tier: those that lost a worker, in arrival order, then fresh
-    ones, in arrival order."""
+@dataclass(slots=True)
+class WorkerRoom:
+    """What an order may see of a worker with room. `slots` ≥ 1 are free; `kv_tokens` and
+    `prefill_tokens` are how many more it takes, None if nobody knows; `pending_prefill` counts
+    prompt tokens given and not yet computed; `batch` the runs that it has; `closed` names the
+    tiers that may take no slot of the pool now."""
 
-    __slots__ = ("fresh", "front", "name", "step", "tag")
+    worker: str
+    slots: int
+    kv_tokens: int | None
+    prefill_tokens: int | None
+    pending_prefill: int
+    batch: int
+    warmth: Warmth
+    closed: frozenset[str] = frozenset()
 
-    def __init__(self, name: str, weight: int) -> None:
-        self.name = name
-        self.step = SCALE // weight
-        self.tag = 0
-        self.front: OrderedDict[str, Run] = OrderedDict()
-        self.fresh: OrderedDict[str, Run] = OrderedDict()
+    def warm(self, run: Run) -> int:
+        """Return how many of the run's prompt tokens are cached here, at least one fewer than
+        there are: the last one is always computed."""
+        keys = run.spec.block_keys
+        if not keys:
+            return 0
+        tokens = self.warmth.warm_tokens(self.worker, keys)
+        return min(tokens, max(0, len(run.spec.prompt_tokens) - 1))
+
+    def fits(self, run: Run, warm: int = 0) -> bool:
+        """Say whether the run may start here now. An idle worker takes any run; one without
+        pending prefill takes any prompt that its memory has room for."""
+        if self.slots < 1 or run.spec.tier in self.closed:
+            return False
+        if self.batch == 0:
+            return True
+        if self.kv_tokens is not None and run.kv_need > self.kv_tokens:
+            return False
+        if self.prefill_tokens is None or self.pending_prefill == 0:
+            return True
+        return run.prompt_length - warm <= self.prefill_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A run, the worker that it goes to, and the prompt tokens expected in its cache."""
+
+    run: Run
+    worker: str
+    cached: int = 0
+
+
+class Order(Protocol):
+    """The waiting runs of a pool. Operations take time that does not grow with their number,
+    but for logarithms, unless said otherwise."""
 
     def __len__(self) -> int:
-        return len(self.front) + len(self.fresh)
+        """Return how many runs wait."""
+        ...
 
-    def head(self) -> Run | None:
-        queue = self.front or self.fresh
-        return next(iter(queue.values()), None)
-
-
-class TieredOrder:
-    """The queue of a pool. All operations but `positions` take constant time."""
-
-    def __init__(self, tiers: Mapping[str, TierConfig]) -> None:
-        self._tiers = {name: _TierQueue(name, tier.weight) for name, tier in tiers.items()}
-        self._lowest = self._tiers[min(tiers, key=lambda name: tiers[name].weight)]
-        self._virtual = 0
-
-    def __len__(self) -> int:
-        return sum(len(tier) for tier in self._tiers.values())
-
-    def push(self, run: Run) -> None:
-        """Add a run: `run.front` puts it before all fresh runs of its tier."""
-        tier = self._tier_of(run)
-        if not len(tier):
-            tier.tag = max(tier.tag, self._virtual)
-        if run.front:
-            tier.front[run.spec.run_id] = run
-            ordered = sorted(tier.front.values(), key=lambda waiting: waiting.arrival)
-            tier.front = OrderedDict((waiting.spec.run_id, waiting) for waiting in ordered)
-        else:
-            tier.fresh[run.spec.run_id] = run
+    def push(self, run: Run, now_ms: int) -> None:
+        """Let a run wait. One that was dispatched before and not settled has lost its worker:
+        it keeps what `run.tokens` tokens cost, and goes before fresh runs."""
+        ...
 
     def remove(self, run: Run) -> None:
-        """Take a run out, without charging its tier."""
-        tier = self._tier_of(run)
-        tier.front.pop(run.spec.run_id, None)
-        tier.fresh.pop(run.spec.run_id, None)
+        """Take out a waiting run that will not be dispatched; nothing if it does not wait. A
+        run that was dispatched before is settled as well."""
+        ...
 
-    def next(self) -> Run | None:
-        """Return the run to dispatch next; it stays queued."""
-        waiting = [tier for tier in self._tiers.values() if len(tier)]
-        if not waiting:
-            return None
-        return min(waiting, key=lambda tier: tier.tag).head()
+    def next(self, rooms: Sequence[WorkerRoom], now_ms: int) -> Choice | None:
+        """Return who is to be dispatched and where, None if nothing fits; it stays waiting."""
+        ...
 
-    def take(self, run: Run) -> None:
-        """Remove a run because it is dispatched, and charge its tier."""
-        tier = self._tier_of(run)
-        self._virtual = max(self._virtual, tier.tag)
-        tier.tag += tier.step
-        self.remove(run)
+    def dispatched(self, run: Run, cached: int, now_ms: int) -> None:
+        """The run is on a worker, where `cached` of its prompt tokens are expected warm:
+        charge what is predicted."""
+        ...
 
-    def in_order(self) -> Iterator[Run]:
-        """Yield all waiting runs in the order in which they would be dispatched."""
-        tags = {name: tier.tag for name, tier in self._tiers.items() if len(tier)}
-        left = {
-            name: iter([*self._tiers[name].front.values(), *self._tiers[name].fresh.values()])
-            for name in tags
-        }
-        while tags:
-            name = min(tags, key=tags.__getitem__)
-            run = next(left[name], None)
-            if run is None:
-                del tags[name]
-            else:
-                tags[name] += self._tiers[name].step
-                yield run
+    def progressed(self, run: Run, tokens: int, now_ms: int) -> None:
+        """The run has generated `tokens` tokens in all."""
+        ...
 
-    def waiting_before(self, tier_name: str) -> int:
-        """Return how many waiting runs would go before a new one of this tier, by estimate:
-        its own tier's, and of the others what their weights take meanwhile."""
-        own = self._tiers.get(tier_name, self._lowest)
-        ahead = len(own)
-        for tier in self._tiers.values():
-            if tier is not own:
-                ahead += min(len(tier), (len(own) + 1) * own.step // tier.step)
-        return ahead
+    def settled(self, run: Run, cached: int, output: int, now_ms: int) -> None:
+        """A run that was dispatched is over; this is what it really used. Again: nothing."""
+        ...
 
-    def _tier_of(self, run: Run) -> _TierQueue:
-        return self._tiers.get(run.spec.tier, self._lowest)
+    def position(self, run: Run) -> int:
+        """Return which one this waiting run is, by estimate; 1 is next."""
+        ...
+
+    def ahead(self, tier: str, user_id: str) -> int:
+        """Return how many runs would go before a new one of this user, by estimate."""
+        ...
+
+    def first(self, limit: int) -> list[Run]:
+        """Return up to `limit` waiting runs in the order in which they would go; takes time
+        that grows with `limit` and the number of users."""
+        ...

@@ -1,8 +1,14 @@
 """What the rooms of a scheduler machine share: runs, their order, the workers. Pure."""
 
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import count
+
 from actors.scheduler.config import SchedulerConfig
 from actors.scheduler.estimate import ServiceEstimate
-from actors.scheduler.order import TieredOrder
+from actors.scheduler.fcfs import TieredFcfs
+from actors.scheduler.lengths import Lengths
+from actors.scheduler.order import Order, Warmth
 from actors.scheduler.state import Effect, Run
 from actors.scheduler.workers import Workers
 
@@ -11,20 +17,36 @@ ON_WORKER = ("dispatched", "running", "cancelling")
 _ATTEMPT_BITS = 20
 
 
+class Cold:
+    """Knows of no cached prefix; implements `Warmth`."""
+
+    def warm_tokens(self, worker: str, block_keys: Sequence[str]) -> int:  # noqa: ARG002
+        """Return 0."""
+        return 0
+
+
 class Pool:
     """The runs and workers of one pool under one term; `early` are cancels of runs that are
-    not here (yet), with the time at which they are forgotten."""
+    not here (yet), with the time at which they are forgotten. `placed` are the runs that
+    don't wait: on workers, ending, or being looked up."""
 
-    def __init__(self, config: SchedulerConfig, term: int, now_ms: int) -> None:
+    def __init__(
+        self, config: SchedulerConfig, term: int, now_ms: int, order: Order | None = None
+    ) -> None:
         self.config = config
         self.term = term
         self.begun_ms = now_ms
         self.listen_until_ms = now_ms + config.recovery_ms
         self.runs: dict[str, Run] = {}
-        self.order = TieredOrder(config.tiers)
+        self.placed: dict[str, Run] = {}
+        self.order: Order = order if order is not None else TieredFcfs(config.tiers)
+        self.lengths = Lengths()
+        self.warmth: Warmth = Cold()
         self.workers = Workers(config.silent_ms)
         self.estimate = ServiceEstimate(config.default_service_ms)
         self.early: dict[str, int] = {}
+        self._due: list[tuple[int, int, Run]] = []
+        self._arms = count()
         self._attempts = 0
 
     def next_attempt(self) -> int:
@@ -45,15 +67,68 @@ class Pool:
             return None
         return run
 
+    def expect(self, run: Run) -> None:
+        """Note what the run will need: output, memory, and where its prompt is warm."""
+        spec = run.spec
+        cap = spec.sampling.max_tokens
+        run.predicted = self.lengths.predict(spec.user_id, spec.model, cap)
+        run.kv_need = run.prompt_length + max(run.tokens, self.lengths.bound(spec.model, cap))
+        if spec.block_keys:
+            home = getattr(spec, "home", "")
+            run.home_hit = self.warmth.warm_tokens(home, spec.block_keys) if home else 0
+            run.home = home if run.home_hit else ""
+
+    def wait(self, run: Run, now_ms: int) -> None:
+        """Let the run wait in the order."""
+        run.stage = "queued"
+        run.queued_ms = now_ms
+        run.skips = 0
+        self.placed.pop(run.spec.run_id, None)
+        self.order.push(run, now_ms)
+
+    def assign(self, run: Run, worker_id: str, *, uncached: int) -> None:
+        """Give a run that does not wait any more to a worker."""
+        worker = self.workers[worker_id]
+        run.worker = worker_id
+        run.prefill = uncached
+        worker.assigned[run.spec.run_id] = run.attempt
+        worker.kv_given += run.kv_need
+        worker.pending_prefill += uncached
+        self.placed[run.spec.run_id] = run
+
+    def prefilled(self, run: Run) -> None:
+        """The run's first token is there: its prompt is computed."""
+        worker = self.workers.get(run.worker)
+        if worker is not None:
+            worker.pending_prefill -= run.prefill
+        run.prefill = 0
+
     def unassign(self, run: Run) -> None:
         """Take the run off its worker, whatever that one does with it."""
         worker = self.workers.get(run.worker)
-        if worker is not None:
-            worker.assigned.pop(run.spec.run_id, None)
+        if worker is not None and worker.assigned.pop(run.spec.run_id, None) is not None:
+            worker.kv_given -= run.kv_need
+            worker.pending_prefill -= run.prefill
         run.worker = None
+        run.prefill = 0
 
-    def requeue(self, run: Run) -> None:
+    def requeue(self, run: Run, now_ms: int) -> None:
         """Put a run that lost its worker before the fresh ones."""
-        run.stage = "queued"
         run.front = True
-        self.order.push(run)
+        self.wait(run, now_ms)
+
+    def arm(self, run: Run, at_ms: int) -> None:
+        """Look at the run again at `at_ms`, if it is not due earlier."""
+        if run.armed_ms and run.armed_ms <= at_ms:
+            return
+        run.armed_ms = at_ms
+        heappush(self._due, (at_ms, next(self._arms), run))
+
+    def due(self, now_ms: int) -> Iterator[Run]:
+        """Yield the runs that are due, each once; they are not armed any more."""
+        while self._due and self._due[0][0] <= now_ms:
+            at_ms, _, run = heappop(self._due)
+            if run.armed_ms == at_ms:
+                run.armed_ms = 0
+                if self.runs.get(run.spec.run_id) is run:
+                    yield run

@@ -146,15 +146,23 @@ Effect = Send | Settle | EndRun | CheckClosed | Notify | Answer | Broadcast
 Stage = Literal["queued", "dispatched", "running", "cancelling", "ending", "checking"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Run:
     """A run from its submission to its settlement.
 
     `arrival` numbers submissions. `attempt` is the last one used (0: none yet). `fresh`
     stays true while no claim on its log can exist, so that the first worker need not read.
-    `losses` counts workers lost under it, `rejections` workers that would
-    not take it. `heard_ms` is when its worker last showed
-    progress, `tokens` the count then.
+    `losses` counts workers lost under it, `rejections` workers that would not take it. `retry`:
+    its ending failed and is to be repeated. `heard_ms` is when its worker last showed progress,
+    `tokens` the count then. `front`: it has lost a worker, and goes before fresh runs of its
+    tier.
+
+    For the order: `predicted` output tokens, `kv_need` tokens of memory with nine chances in
+    ten, `home` the worker whose cache has `home_hit` tokens of its prompt, `queued_ms` since
+    when it waits, `skips` how often it was passed over to wait for its home, `cached` what the
+    engine found in its cache (None: not told yet), `prefill` tokens of its prompt that its
+    worker has yet to compute. `armed_ms` is when the machine looks at it
+    again (0: not due).
     """
 
     spec: RunSpec
@@ -171,10 +179,24 @@ class Run:
     tokens: int = 0
     dispatched_ms: int = 0
     heard_ms: int = 0
-    due_ms: int = 0
     cancel: bool = False
     cancel_ms: int = 0
     outcome: RunOutcome | None = None
+    retry: bool = False
     noticed: int = 0
     notice_attempt: int = 0
     front: bool = False
+    predicted: int = 1
+    kv_need: int = 0
+    home: str = ""
+    home_hit: int = 0
+    queued_ms: int = 0
+    skips: int = 0
+    cached: int | None = None
+    prefill: int = 0
+    armed_ms: int = 0
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.spec.prompt_tokens)

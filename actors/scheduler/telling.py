@@ -1,5 +1,7 @@
 """What a scheduler tells: queue positions to clients, its state to edges and operators. Pure."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from actors.scheduler.pool import Effects, Pool
@@ -17,26 +19,60 @@ class Telling:
         self._noticed_ms = now_ms
         self._status_ms = 0
         self._status: PoolStatus | None = None
+        self._first_ms = now_ms
+        self._firsts = 0
+        self._silent = True
+        self._watched: dict[str, int] = {}
 
-    def first_notice(self, run_id: str) -> Effects:
-        """Tell a run that was submitted just now its place, if it waits."""
+    def first_notice(self, run_id: str, now_ms: int) -> Effects:
+        """Tell a run that was submitted just now its place, if it waits, and if not too many
+        were told this second: who reads the others says so by and by."""
         run = self._pool.runs.get(run_id)
         if run is None or run.stage != "queued" or run.noticed:
             return []
-        return [self._notice(run, self._pool.order.waiting_before(run.spec.tier))]
+        if now_ms - self._first_ms >= 1_000:
+            self._first_ms, self._firsts = now_ms, 0
+        self._firsts += 1
+        if self._firsts > self._pool.config.notices_max and run_id not in self._watched:
+            return []
+        return [self._notice(run, self._pool.order.position(run))]
+
+    def watch(self, run_ids: Sequence[str], now_ms: int) -> Effects:
+        """Somebody reads these runs, which may not be here yet: tell them their places for a
+        while, the first one as soon as it is known."""
+        effects: Effects = []
+        for run_id in run_ids:
+            known = self._watched.pop(run_id, None)
+            if known is None and len(self._watched) >= self._pool.config.watched_max:
+                continue
+            self._watched[run_id] = now_ms + self._pool.config.watch_ms
+            run = self._pool.runs.get(run_id)
+            waits = run is not None and run.stage == "queued" and not run.noticed
+            if run is not None and waits and not self._pool.listening(now_ms):
+                effects.append(self._notice(run, self._pool.order.position(run)))
+        return effects
 
     def notices(self, now_ms: int) -> Effects:
-        """Tell places in the queue that have changed, every `notice_ms`."""
+        """Tell watched runs their places where they have changed, every `notice_ms`; the first
+        time, when nothing was told while the workers were heard, the first of all runs."""
         since_ms = now_ms - self._noticed_ms
         if since_ms < self._pool.config.notice_ms or self._pool.listening(now_ms):
             return []
         self._noticed_ms = now_ms
         effects: Effects = []
-        for position, run in enumerate(self._pool.order.in_order(), start=1):
-            if position > self._pool.config.notices_per_tick:
-                break
-            if run.noticed != position:
-                effects.append(self._notice(run, position))
+        if self._silent:
+            self._silent = False
+            for head in self._pool.order.first(self._pool.config.notices_max):
+                if not head.noticed:
+                    effects.append(self._notice(head, self._pool.order.position(head)))
+        for run_id, until_ms in list(self._watched.items()):
+            run = self._pool.runs.get(run_id)
+            if until_ms <= now_ms:
+                del self._watched[run_id]
+            elif run is not None and run.stage == "queued":
+                position = max(1, self._pool.order.position(run))
+                if run.noticed != position:
+                    effects.append(self._notice(run, position))
         return effects
 
     def _notice(self, run: Run, position: int) -> Notify:
@@ -49,9 +85,9 @@ class Telling:
 
     def wait_ms(self, tier: str) -> int:
         """Return how long a new run of this tier would wait, by estimate."""
-        if self._pool.workers.best() is not None and not len(self._pool.order):
+        if not len(self._pool.order) and self._pool.workers.with_room():
             return 0
-        ahead = self._pool.order.waiting_before(tier) + 1
+        ahead = self._pool.order.ahead(tier, "") + 1
         wait_ms = self._pool.estimate.wait_ms(ahead, self._pool.workers.slots())
         return 5_000 if wait_ms is None else wait_ms
 
@@ -98,6 +134,6 @@ class Telling:
         """Answer an operator."""
         workers = [self._pool.workers.view(n, w, now_ms) for n, w in self._pool.workers.items()]
         slots = self._pool.workers.slots()
-        listed = pool_list(self._pool.runs, self._pool.order, self._pool.estimate, slots, limit)
+        listed = pool_list(self._pool.placed, self._pool.order, self._pool.estimate, slots, limit)
         body = msgspec.structs.replace(listed, workers=tuple(workers))
         return Answer(reply_to, body)

@@ -1,9 +1,10 @@
 """Runs and pool as operators see them. Pure."""
 
 from collections.abc import Mapping
+from itertools import islice
 
 from actors.scheduler.estimate import ServiceEstimate
-from actors.scheduler.order import TieredOrder
+from actors.scheduler.order import Order
 from actors.scheduler.state import Run, Stage
 from contracts.scheduling import RunList, RunState, RunView
 
@@ -35,29 +36,27 @@ def run_view(run: Run, position: int, eta_ms: int | None) -> RunView:
     )
 
 
-def run_list(run: Run | None, order: TieredOrder) -> RunList:
+def run_list(run: Run | None, order: Order) -> RunList:
     """Return the list of one run, empty if there is none."""
     if run is None:
         return RunList()
-    position = run.noticed if run.stage == "queued" else 0
+    position = order.position(run) if run.stage == "queued" else 0
     return RunList(runs=(run_view(run, position, None),), queued=len(order))
 
 
 def pool_list(
-    runs: Mapping[str, Run],
-    order: TieredOrder,
+    placed: Mapping[str, Run],
+    order: Order,
     estimate: ServiceEstimate,
     slots: int,
     limit: int,
 ) -> RunList:
     """Return up to `limit` runs, those on workers first, then the queue in its order."""
-    views = [run_view(run, 0, None) for run in runs.values() if run.stage != "queued"][:limit]
-    for position, run in enumerate(order.in_order(), start=1):
-        if len(views) >= limit:
-            break
+    views = [run_view(run, 0, None) for run in islice(placed.values(), limit)]
+    for position, run in enumerate(order.first(limit - len(views)), start=1):
         views.append(run_view(run, position, estimate.wait_ms(position, slots)))
     return RunList(
         runs=tuple(views),
         queued=len(order),
-        running=len(runs) - len(order),
+        running=len(placed),
     )

@@ -9,12 +9,15 @@ from contracts.scheduling import WorkerReport, WorkerView
 class Worker:
     """A gpu actor as its last report shows it. `assigned` are the runs given to it and not
     yet settled, whether or not it has confirmed them; `foreign` counts the runs that it
-    reported and that are not (any more) its own."""
+    reported and that are not (any more) its own. `kv_given` and `pending_prefill` count the
+    tokens that its assigned runs may take, and have yet to compute."""
 
     report: WorkerReport
     heard_ms: int
     lost: bool = False
     foreign: int = 0
+    kv_given: int = 0
+    pending_prefill: int = 0
     assigned: dict[str, int] = field(default_factory=dict)
     unknown_since_ms: dict[str, int] = field(default_factory=dict)
 
@@ -74,12 +77,9 @@ class Workers:
             if worker.lost and not worker.assigned:
                 del self._workers[name]
 
-    def best(self) -> str | None:
-        """Return the ready worker with the most room in proportion, None if all are full."""
-        ready = [(name, worker) for name, worker in self._workers.items() if worker.credit > 0]
-        if not ready:
-            return None
-        return min(ready, key=lambda it: len(it[1].assigned) * 1000 // it[1].report.slots)[0]
+    def with_room(self) -> list[tuple[str, Worker]]:
+        """Return the workers that have a free slot."""
+        return [(name, worker) for name, worker in self._workers.items() if worker.credit > 0]
 
     def slots(self) -> int:
         """Return the slots of all ready workers."""

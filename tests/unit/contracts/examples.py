@@ -29,7 +29,10 @@ PROBLEM = errors.Problem(
     retry_after_ms=2_000,
     active_run_id="run_1",
 )
-USAGE = runs.Usage(prompt_tokens=70, completion_tokens=9, cached_tokens=64)
+USAGE = runs.Usage(
+    prompt_tokens=70, completion_tokens=9, cached_tokens=64, degraded=("shortened",)
+)
+GUIDE = runs.Guide(kind="json_schema", json_schema='{"type": "object"}')
 SAMPLING = runs.Sampling(
     max_tokens=256,
     min_tokens=2,
@@ -43,6 +46,9 @@ SAMPLING = runs.Sampling(
     seed=7,
     stop=("\n\n", "END"),
     ignore_eos=True,
+    logit_bias=((5, -100.0), (9, 1.5)),
+    logprobs=2,
+    guide=GUIDE,
 )
 SPEC = runs.RunSpec(
     run_id="run_1",
@@ -56,6 +62,9 @@ SPEC = runs.RunSpec(
     chat_id="chat_1",
     message_id="msg_2",
     block_keys=("b1", "b2"),
+    home="gpu_1",
+    deferrable=True,
+    reader="edge_1",
 )
 OUTCOME = runs.RunOutcome(finish_reason="length", usage=USAGE, error=PROBLEM)
 DELTA = events.MessageDelta(delta="Grüße, 世界 🏺")
@@ -138,6 +147,7 @@ SUMMARY = records.Summary(
 EXAMPLES: tuple[msgspec.Struct, ...] = (
     PROBLEM,
     # runs
+    GUIDE,
     SAMPLING,
     USAGE,
     SPEC,
@@ -168,6 +178,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         offset=2,
         at_ms=1_700_000_000_000,
         end=OUTCOME,
+        logprobs=(runs.TokenLogprob(-0.5, ((5, -0.5), (7, -2.25))), runs.TokenLogprob(-1.0)),
     ),
     log.LogSnapshot(
         seq=5,
@@ -206,14 +217,16 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         outcome=OUTCOME,
         model="parley-small",
         message_id="msg_2",
+        worker="gpu_1",
     ),
     session.PromptAccepted(run_id="run_1", prompt_id="msg_1", answer_id="msg_2", replayed=True),
     session.PromptRejected(problem=PROBLEM),
     session.CancelReply(status="ended", state="cancelled"),
     # scheduling
-    scheduling.StartRun(spec=SPEC, attempt=1048577, expect_epoch=0),
+    scheduling.StartRun(spec=SPEC, attempt=1048577, expect_epoch=0, degraded=("shortened",)),
     scheduling.AbortRun(run_id="run_1", attempt=1048577),
     scheduling.DropRun(run_id="run_1", attempt=1048577),
+    scheduling.ResendPrefixes(),
     scheduling.Drain(),
     RUNNING,
     scheduling.WorkerReport(
@@ -234,6 +247,17 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         kv_used=0.25,
         prefill_tokens_s=9_000.5,
         decode_tokens_s=4_000.5,
+        kv_tokens=65_536,
+        pending_prefill=512,
+        prefixes=3,
+    ),
+    scheduling.PrefixChanged(
+        worker="gpu_1",
+        incarnation=1_700_000_000_001,
+        number=3,
+        stored=("0123456789abcdef",),
+        removed=("fedcba9876543210",),
+        cleared=True,
     ),
     scheduling.RunRejected(run_id="run_1", attempt=1048577, worker="gpu_1", reason="full"),
     scheduling.RunBegan(run_id="run_1", attempt=1048577, worker="gpu_1", cached_tokens=64),
@@ -242,6 +266,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     scheduling.CancelQueued(run_id="run_1"),
     scheduling.DescribeRun(run_id="run_1"),
     scheduling.DescribePool(limit=5),
+    scheduling.WatchRuns(run_ids=("run_1", "run_2")),
     scheduling.CancelTaken(known=True, state="queued"),
     RUN_VIEW,
     WORKER_VIEW,
