@@ -50,7 +50,8 @@ class RunFinished(Tagged, tag="run_finished"):
 
     `epoch` is the worker's claim (0: none was made), `next_seq` the place of the event that
     follows its last entry, `text` the whole answer. If the claim is no longer the run's
-    last, the log is right and this text is not: read it again.
+    last, the log is right and this text is not: read it again. `worker` wrote the answer and
+    has its prompt cached ("": nobody, or not told).
     """
 
     run_id: str
@@ -61,6 +62,7 @@ class RunFinished(Tagged, tag="run_finished"):
     outcome: RunOutcome
     model: str
     message_id: str
+    worker: str = ""
 
 
 SessionCommand = SubmitPrompt | CancelRun | RunFinished
