@@ -7,10 +7,12 @@ repairs what was lost.
 from typing import Literal
 
 from contracts.base import Tagged, Wire
-from contracts.runs import Degradation, RunOutcome, RunSpec, Usage
+from contracts.errors import Problem
+from contracts.runs import Degradation, RunOutcome, RunSpec, Tier, Usage
 
 WorkerState = Literal["starting", "ready", "draining", "stopped"]
 RunState = Literal["queued", "dispatched", "running", "cancelling"]
+DegradationLevel = Literal["normal", "capped", "downgraded", "deferred", "shed"]
 
 
 # --- scheduler -> gpu actor -----------------------------------------------------------------
@@ -19,8 +21,8 @@ RunState = Literal["queued", "dispatched", "running", "cancelling"]
 class StartRun(Tagged, tag="start_run"):
     """Write this answer. `attempt` grows with every dispatch of a run, across scheduler
     restarts. `expect_epoch` 0 promises that nobody has claimed the log yet; None says that
-    somebody may have: read the claim, and go on from the last committed token. `degraded` goes into the
-    outcome's usage."""
+    somebody may have: read the claim, and go on from the last committed token. `degraded`
+    goes into the outcome's usage."""
 
     spec: RunSpec
     attempt: int
@@ -185,7 +187,46 @@ class WatchRuns(Tagged, tag="watch_runs"):
     run_ids: tuple[str, ...]
 
 
-SchedulerRequest = WatchRuns | CancelQueued | DescribeRun | DescribePool
+class AskAllowance(Tagged, tag="ask_allowance"):
+    """Ask what a user may do now; the reply is an `Allowance`. With `wanted` the answer says
+    whether a run of about `prompt_tokens` and at most `output_tokens` new ones (0: as many as
+    usual) would be taken; nothing is reserved by it. `deferrable`: it may wait for a calmer
+    time."""
+
+    user_id: str
+    tier: Tier = "free"
+    wanted: bool = False
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    deferrable: bool = False
+
+
+SchedulerRequest = WatchRuns | CancelQueued | DescribeRun | DescribePool | AskAllowance
+
+
+class BudgetView(Wire):
+    """A user's budget in a pool, in micro-GPU-seconds: the size of the bucket, what is left
+    (below zero: in debt), what is added a second, and when it is full."""
+
+    limit: int
+    remaining: int
+    refill_per_second: int
+    full_in_ms: int = 0
+
+
+class Allowance(Wire):
+    """What a user may do in a pool. `concurrency` is how many of their runs are worked on at
+    once (0: no limit), `running` and `waiting` how many there are. `budget` None: there is no
+    limit to what they spend. `problem` says why the run that was asked about would be refused,
+    None that it would be taken; `wait_ms` how long it would then wait, by estimate."""
+
+    tier: str
+    concurrency: int = 0
+    running: int = 0
+    waiting: int = 0
+    budget: BudgetView | None = None
+    problem: Problem | None = None
+    wait_ms: int | None = None
 
 
 class CancelTaken(Wire):
@@ -243,7 +284,10 @@ class PoolStatus(Wire):
     """Broadcast by a pool's scheduler twice a second and at every change of admission.
 
     `admit` per tier False: a prompt of that tier is refused at once, with `retry_after_ms`.
-    `healthy`: at least one worker is ready.
+    `healthy`: at least one worker is ready. `level` is how far degradation has gone and `why`
+    says what took it there; prompts of the tiers in `downgrade` are better sent to the
+    fallback model, those of the tiers in `ask` are asked for (`AskAllowance`) before they are
+    submitted. `waits_ms` is the expected wait of a tier's user who has nothing waiting.
     """
 
     pool: str
@@ -258,6 +302,11 @@ class PoolStatus(Wire):
     engine: str = "vllm"
     at_ms: int = 0
     epoch: int = 0
+    level: DegradationLevel = "normal"
+    why: str = ""
+    downgrade: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+    waits_ms: dict[str, int] | None = None
 
 
 class ActorInfo(Wire):

@@ -29,9 +29,7 @@ PROBLEM = errors.Problem(
     retry_after_ms=2_000,
     active_run_id="run_1",
 )
-USAGE = runs.Usage(
-    prompt_tokens=70, completion_tokens=9, cached_tokens=64, degraded=("shortened",)
-)
+USAGE = runs.Usage(prompt_tokens=70, completion_tokens=9, cached_tokens=64, degraded=("shortened",))
 GUIDE = runs.Guide(kind="json_schema", json_schema='{"type": "object"}')
 SAMPLING = runs.Sampling(
     max_tokens=256,
@@ -85,6 +83,9 @@ RUN_VIEW = scheduling.RunView(
     submitted_at_ms=1_700_000_000_000,
     usage=USAGE,
 )
+BUDGET_VIEW = scheduling.BudgetView(
+    limit=60_000_000, remaining=41_000_000, refill_per_second=100_000, full_in_ms=190_000
+)
 WORKER_VIEW = scheduling.WorkerView(
     worker="gpu_1",
     model="parley-small",
@@ -109,7 +110,18 @@ CHAT = records.Chat(
     pinned=True,
     active_run_id="run_1",
     next_position=2,
+    leaf_id="msg_2",
+    branched=True,
 )
+ATTACHMENT = records.Attachment(
+    file_id="file_1",
+    name="pots.py",
+    media_type="text/x-python",
+    kind="code",
+    size_bytes=12,
+    text="print('clay')",
+)
+SETTINGS = records.UserSettings(system_prompt="Be brief.", temperature=0.5, model="parley-small")
 MESSAGE = records.Message(
     message_id="msg_2",
     chat_id="chat_1",
@@ -123,6 +135,7 @@ MESSAGE = records.Message(
     model="parley-small",
     finish_reason="cancelled",
     usage=USAGE,
+    attachments=(ATTACHMENT,),
 )
 RUN_RECORD = records.RunRecord(
     run_id="run_1",
@@ -141,7 +154,18 @@ RUN_RECORD = records.RunRecord(
     ended_at_ms=1_700_000_000_900,
 )
 SUMMARY = records.Summary(
-    chat_id="chat_1", position=7, text="Pots and clay.", created_at_ms=1_700_000_000_000
+    chat_id="chat_1",
+    position=7,
+    text="Pots and clay.",
+    created_at_ms=1_700_000_000_000,
+    upto_id="msg_8",
+)
+SHARED_MESSAGE = records.SharedMessage(
+    role="assistant",
+    content="Clay.",
+    created_at_ms=1_700_000_000_000,
+    model="parley-small",
+    attachments=(ATTACHMENT,),
 )
 
 EXAMPLES: tuple[msgspec.Struct, ...] = (
@@ -206,6 +230,10 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         idempotency_key="key",
         body_hash="ab12",
         reply_to="_INBOX.x",
+        parent_id="msg_0",
+        regenerate=True,
+        attachments=(ATTACHMENT,),
+        user_prompt="Be brief.",
     ),
     session.CancelRun(run_id="run_1", chat_id="chat_1", user_id="user_1", reply_to="_INBOX.x"),
     session.RunFinished(
@@ -268,6 +296,24 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     scheduling.DescribePool(limit=5),
     scheduling.WatchRuns(run_ids=("run_1", "run_2")),
     scheduling.CancelTaken(known=True, state="queued"),
+    scheduling.AskAllowance(
+        user_id="user_1",
+        tier="paid",
+        wanted=True,
+        prompt_tokens=70,
+        output_tokens=256,
+        deferrable=True,
+    ),
+    BUDGET_VIEW,
+    scheduling.Allowance(
+        tier="free",
+        concurrency=2,
+        running=1,
+        waiting=3,
+        budget=BUDGET_VIEW,
+        problem=PROBLEM,
+        wait_ms=1_500,
+    ),
     RUN_VIEW,
     WORKER_VIEW,
     scheduling.RunList(runs=(RUN_VIEW,), workers=(WORKER_VIEW,), queued=1, running=2),
@@ -284,6 +330,11 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         engine="sim",
         at_ms=1_700_000_000_000,
         epoch=12,
+        level="downgraded",
+        why="the best tier waits 1.7 s",
+        downgrade=("free",),
+        ask=("free",),
+        waits_ms={"paid": 1_700, "free": 20_000},
     ),
     scheduling.ActorInfo(
         role="gpu",
@@ -303,7 +354,11 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         tier="paid",
         email="ada@example.org",
         password_hash="$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA",
+        sessions_from_ms=1_700_000_000_500,
+        settings=SETTINGS,
     ),
+    SETTINGS,
+    ATTACHMENT,
     records.ApiKey(
         key_id="key_1",
         user_id="user_1",
@@ -314,8 +369,37 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     ),
     CHAT,
     MESSAGE,
+    records.MessageNode(
+        message_id="msg_2",
+        position=1,
+        role="assistant",
+        created_at_ms=1_700_000_000_000,
+        status="cancelled",
+        parent_id="msg_1",
+        model="parley-small",
+    ),
     RUN_RECORD,
     SUMMARY,
+    SHARED_MESSAGE,
+    records.Share(
+        share_id="share_1",
+        chat_id="chat_1",
+        user_id="user_1",
+        created_at_ms=1_700_000_000_000,
+        title="Pots",
+        model="parley-small",
+        messages=(SHARED_MESSAGE,),
+    ),
+    records.Upload(
+        file_id="file_1",
+        user_id="user_1",
+        created_at_ms=1_700_000_000_000,
+        name="pots.py",
+        media_type="text/x-python",
+        kind="code",
+        size_bytes=12,
+        text_chars=13,
+    ),
     records.SessionRecord(
         chat=CHAT,
         messages=(MESSAGE,),
