@@ -11,6 +11,7 @@ SESSION_PARTITIONS = 16
 
 RUNS_STREAM = "RUNS"
 SESSION_STREAM = "SESS"
+FOLD_STREAM = "FOLD"
 LEASE_BUCKET = "LEASE"
 
 
@@ -70,6 +71,24 @@ def session_durable(partition: int) -> str:
     return f"session-{partition}"
 
 
+# --- summarizers -----------------------------------------------------------------------------
+
+
+def fold_wishes(chat_id: str) -> str:
+    """Return the durable subject on which a chat's folds are asked for."""
+    return f"fold.{session_partition(chat_id)}.{chat_id}"
+
+
+def fold_partition_filter(partition: int) -> str:
+    """Return the filter of all folds of a session partition."""
+    return f"fold.{partition}.*"
+
+
+def summarizer_durable(partition: int) -> str:
+    """Return the name of the durable consumer of a partition's folds."""
+    return f"summarizer-{partition}"
+
+
 # --- runs and workers ------------------------------------------------------------------------
 
 
@@ -127,6 +146,16 @@ def session_lease(partition: int) -> str:
 def session_host(host_id: str) -> str:
     """Return the key by which a session host says that it lives."""
     return f"session-host.{host_id}"
+
+
+def summarizer_lease(partition: int) -> str:
+    """Return the key of the lease of a partition's folds."""
+    return f"summarizer.{partition}"
+
+
+def summarizer_host(host_id: str) -> str:
+    """Return the key by which a summarizer says that it lives."""
+    return f"summarizer-host.{host_id}"
 
 
 def actor_announcement(role: str, actor_id: str) -> str:

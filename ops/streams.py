@@ -2,6 +2,7 @@
 
 from contracts.ports.bus import Bus, StreamSpec
 from contracts.subjects import (
+    FOLD_STREAM,
     LEASE_BUCKET,
     RUNS_STREAM,
     SESSION_STREAM,
@@ -17,6 +18,9 @@ LOG_MAX_BYTES = 64 * MEBIBYTE
 
 QUEUE_MAX_BYTES = 1024 * MEBIBYTE
 QUEUE_MAX_MESSAGES = 1_000_000
+
+FOLD_MAX_AGE_S = 60 * 60.0
+"""A fold that waited longer is asked for again by its chat's next turn."""
 
 
 def stream_specs(replicas: int = 1) -> tuple[StreamSpec, ...]:
@@ -66,6 +70,17 @@ def stream_specs(replicas: int = 1) -> tuple[StreamSpec, ...]:
             discard_new=True,
             duplicate_window_s=120.0,
             metadata={"parley": "session-commands"},
+        ),
+        StreamSpec(
+            name=FOLD_STREAM,
+            subjects=("fold.*.*",),
+            description="Turns to be folded into summaries; deleted when done, the oldest dropped",
+            retention="work",
+            replicas=replicas,
+            max_age_s=FOLD_MAX_AGE_S,
+            max_bytes=64 * MEBIBYTE,
+            duplicate_window_s=120.0,
+            metadata={"parley": "folds"},
         ),
         StreamSpec(
             name=f"KV_{LEASE_BUCKET}",

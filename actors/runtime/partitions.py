@@ -1,5 +1,5 @@
-"""Ownership of the session partitions by the hosts that live: the shell around
-`partition_machine`.
+"""Ownership of partitions, sessions' or summarizers', by the hosts that live: the shell
+around `partition_machine`.
 
 A host says that it lives by a lease of its own, watches all leases, and owns each partition
 by another. It gives a partition up in order: its actors stop first, then the lease goes.
@@ -7,6 +7,7 @@ by another. It gives a partition up in order: its actors stop first, then the le
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -25,23 +26,34 @@ from contracts.codec import decode
 from contracts.errors import BadMessage, BusUnavailable
 from contracts.ports.bus import Bus, LeaseEntry
 from contracts.ports.clock import Clock
-from contracts.subjects import session_host, session_lease
+from contracts.subjects import session_host, session_lease, summarizer_host, summarizer_lease
 
 _TICK_S = 0.5
 _FIRST_TICK_S = 0.1
 """By then the watch has told who lives and who owns what."""
 
 _INBOX_LIMIT = 65_536
-_HOST_PREFIX = session_host("")
-_LEASE_PREFIX = session_lease(0).removesuffix("0")
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseKeys:
+    """How the leases of one kind of hosts and of their partitions are named."""
+
+    host: Callable[[str], str]
+    partition: Callable[[int], str]
+
+
+SESSION_KEYS = LeaseKeys(session_host, session_lease)
+SUMMARIZER_KEYS = LeaseKeys(summarizer_host, summarizer_lease)
 
 
 class PartitionOwner:
     """The part of this host in owning `count` partitions.
 
     Args:
+        keys: of which kind of hosts it is.
         on_gained: called with partition and epoch when it is this host's; while it runs the
             lease is renewed. If it raises BusUnavailable the partition is given up again.
         on_lost: called with the partition when it is, or is about to be, another's.
@@ -57,8 +69,12 @@ class PartitionOwner:
         on_gained: Callable[[int, int], Awaitable[None]],
         on_lost: Callable[[int], Awaitable[None]],
         ttl_s: float = LEASE_TTL_S,
+        keys: LeaseKeys = SESSION_KEYS,
     ) -> None:
         self._bus = bus
+        self._keys = keys
+        self._host_prefix = keys.host("")
+        self._lease_prefix = keys.partition(0).removesuffix("0")
         self._clock = clock
         self._host_id = host_id
         self._on_gained = on_gained
@@ -99,11 +115,11 @@ class PartitionOwner:
         await self._stopped.wait()
 
     def _notice(self, key: str, entry: LeaseEntry) -> None:
-        if key.startswith(_HOST_PREFIX):
-            host = key.removeprefix(_HOST_PREFIX)
+        if key.startswith(self._host_prefix):
+            host = key.removeprefix(self._host_prefix)
             self._inbox.put_nowait(HostSeen(host, entry.value is not None))
-        elif key.startswith(_LEASE_PREFIX):
-            partition = int(key.removeprefix(_LEASE_PREFIX))
+        elif key.startswith(self._lease_prefix):
+            partition = int(key.removeprefix(self._lease_prefix))
             self._inbox.put_nowait(OwnerSeen(partition, _owner(entry)))
 
     async def _follow(self, tasks: asyncio.TaskGroup) -> None:
@@ -130,7 +146,7 @@ class PartitionOwner:
 
     async def _stay_alive(self) -> None:
         lease = Lease(
-            self._bus, self._clock, session_host(self._host_id), self._host_id, self._ttl_s
+            self._bus, self._clock, self._keys.host(self._host_id), self._host_id, self._ttl_s
         )
         try:
             while True:
@@ -143,7 +159,8 @@ class PartitionOwner:
         """Own one partition from its acquisition to its end."""
         leaving = self._leaving[partition]
         leaving.clear()
-        lease = Lease(self._bus, self._clock, session_lease(partition), self._host_id, self._ttl_s)
+        key = self._keys.partition(partition)
+        lease = Lease(self._bus, self._clock, key, self._host_id, self._ttl_s)
         try:
             epoch = await lease.try_acquire()
             if epoch is not None and not self._stopping.is_set():

@@ -14,12 +14,21 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from contracts import errors, events, log, records, runs, scheduling, session
+from contracts import errors, events, log, memory, records, runs, scheduling, session
 from contracts.base import Tagged, Wire
 from contracts.codec import encode
 
 GOLDEN = Path(__file__).parent / "golden"
-MODULES: tuple[ModuleType, ...] = (errors, runs, events, log, session, scheduling, records)
+MODULES: tuple[ModuleType, ...] = (
+    errors,
+    runs,
+    events,
+    log,
+    session,
+    scheduling,
+    memory,
+    records,
+)
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -406,6 +415,19 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         active_run=RUN_RECORD,
         recent_runs=(RUN_RECORD,),
         summary=SUMMARY,
+    ),
+    # memory
+    memory.FoldWanted(
+        fold_id="run_1-fold",
+        chat_id="chat_1",
+        user_id="user_1",
+        message_ids=("msg_3", "msg_4"),
+        first_position=2,
+        position=3,
+        tokens_max=300,
+        wanted_at_ms=1_700_000_000_000,
+        replaces=1,
+        based_on="msg_2",
     ),
 )
 

@@ -117,6 +117,9 @@ def test_subjects_are_legal_and_match_their_filters(made: str, pool: str) -> Non
         subjects.scheduler_lease(pool),
         subjects.session_lease(3),
         subjects.session_host(made),
+        subjects.fold_wishes(made),
+        subjects.summarizer_lease(3),
+        subjects.summarizer_host(made),
         subjects.actor_announcement("gpu", made),
     ]
     assert len(set(names)) == len(names)
@@ -124,6 +127,7 @@ def test_subjects_are_legal_and_match_their_filters(made: str, pool: str) -> Non
         assert all(TOKEN.fullmatch(token) for token in name.split("."))
     partition = subjects.session_partition(made)
     assert matches(subjects.session_commands(made), subjects.session_partition_filter(partition))
+    assert matches(subjects.fold_wishes(made), subjects.fold_partition_filter(partition))
     assert matches(subjects.run_queue(pool, made), subjects.run_queue_filter(pool))
     assert matches(subjects.pool_status(pool), subjects.POOL_STATUS_FILTER)
 
@@ -145,6 +149,8 @@ def test_subjects_stand_as_operators_type_them() -> None:
     assert subjects.live(run) == f"live.{run}"
     assert subjects.session_commands(chat) == f"sess.{subjects.session_partition(chat)}.{chat}"
     assert subjects.session_durable(4) == "session-4"
+    assert subjects.fold_wishes(chat) == f"fold.{subjects.session_partition(chat)}.{chat}"
+    assert subjects.summarizer_durable(4) == "summarizer-4"
     assert subjects.run_queue("fast", run) == f"run.q.fast.{run}"
     assert subjects.scheduler_durable("fast") == "scheduler-fast"
     assert subjects.worker_commands("gpu_1") == "gpu.gpu_1.cmd"
