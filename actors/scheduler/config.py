@@ -96,6 +96,8 @@ class SchedulerConfig:
     dispatches. Every `rejections_max`-th refusal by workers counts as a lost worker, and
     `attempts_max` lost workers end a run.
 
+    `order` names the policy; `slack_tokens` is how far, in prompt tokens' cost, a user may be
+    served ahead of the fair one for the sake of a warm prefix.
     `prefill_tokens_max`: prompt tokens that a worker may have yet to compute when it is given
     more: two chunks of the engine's. `notices_max`: first places told a second to runs that
     nobody watches. `watch_ms`: how long a word that somebody reads a run is believed, and
@@ -105,8 +107,10 @@ class SchedulerConfig:
     pool: str
     model: str
     context_length: int
+    order: Literal["fair", "fcfs"] = "fair"
+    slack_tokens: int = 4_000
     tiers: Mapping[str, TierConfig] = field(default_factory=default_tiers)
-    costs: Costs = Costs()
+    costs: Costs = field(default_factory=Costs)
     degradation: DegradationConfig = DegradationConfig()
     fallback: str = ""
     queue_max: int = 1_000

@@ -46,6 +46,7 @@ class Dispatching:
         run.accepted = run.began = False
         run.dispatched_ms = run.heard_ms = now_ms
         pool.assign(run, choice.worker, uncached=run.prompt_length + run.tokens - choice.cached)
+        pool.prefixes.speculate(choice.worker, run.spec.block_keys, now_ms)
         pool.arm(run, now_ms + pool.config.accept_ms)
         effect = Send(choice.worker, self.start(run))
         run.fresh = False
@@ -67,5 +68,5 @@ class Dispatching:
             prefill_tokens=config.prefill_tokens_max - worker.pending_prefill,
             pending_prefill=worker.pending_prefill,
             batch=len(worker.assigned) + worker.foreign,
-            warmth=self._pool.warmth,
+            warmth=self._pool.prefixes,
         )

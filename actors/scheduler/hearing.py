@@ -7,6 +7,8 @@ from actors.scheduler.workers import Worker
 from contracts.runs import RunOutcome
 from contracts.scheduling import (
     DropRun,
+    PrefixChanged,
+    ResendPrefixes,
     RunBegan,
     RunningRun,
     RunRejected,
@@ -29,6 +31,8 @@ class Hearing:
             return []
         worker, reborn = taken
         effects = self.lose(worker, now_ms) if reborn else []
+        if self._pool.prefixes.reported(report, now_ms):
+            effects.append(Send(report.worker, ResendPrefixes()))
         worker.lost = False
         if report.state == "stopped":
             return [*effects, *self.lose(worker, now_ms)]
@@ -77,6 +81,12 @@ class Hearing:
         if run is None or run.stage == "checking":
             return []
         return self._ending.check(run, now_ms)
+
+    def prefixes_changed(self, changed: PrefixChanged, now_ms: int) -> Effects:
+        """A worker's cache holds other prefixes now."""
+        if self._pool.prefixes.heard(changed, now_ms):
+            return [Send(changed.worker, ResendPrefixes())]
+        return []
 
     def began(self, began: RunBegan, now_ms: int) -> Effects:
         """The first token is committed."""
@@ -138,6 +148,7 @@ class Hearing:
     def lose(self, worker: Worker, now_ms: int) -> Effects:
         """Take everything off a worker that is gone."""
         worker.lost = True
+        self._pool.prefixes.forget(worker.report.worker)
         lost = [self._pool.runs[run_id] for run_id in worker.assigned if run_id in self._pool.runs]
         worker.unknown_since_ms.clear()
         effects: Effects = []

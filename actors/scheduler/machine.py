@@ -36,6 +36,7 @@ from contracts.scheduling import (
     DescribePool,
     DescribeRun,
     DropRun,
+    PrefixChanged,
     RunBegan,
     RunRejected,
     RunSettled,
@@ -72,6 +73,8 @@ class SchedulerMachine:
                 effects = self._submitted(message, now_ms)
             case Heard(WorkerReport() as report):
                 effects = self._hearing.reported(report, now_ms)
+            case Heard(PrefixChanged() as changed):
+                return self._hearing.prefixes_changed(changed, now_ms)
             case Heard(RunBegan() as began):
                 effects = self._hearing.began(began, now_ms)
             case Heard(RunRejected() as rejected):

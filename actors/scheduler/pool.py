@@ -1,28 +1,23 @@
 """What the rooms of a scheduler machine share: runs, their order, the workers. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import count
 
 from actors.scheduler.config import SchedulerConfig
 from actors.scheduler.estimate import ServiceEstimate
+from actors.scheduler.fair import FairOrder
 from actors.scheduler.fcfs import TieredFcfs
 from actors.scheduler.lengths import Lengths
-from actors.scheduler.order import Order, Warmth
+from actors.scheduler.order import Order
+from actors.scheduler.prefixes import PrefixIndex
 from actors.scheduler.state import Effect, Run
 from actors.scheduler.workers import Workers
+from contracts.runs import RunSpec
 
 Effects = list[Effect]
 ON_WORKER = ("dispatched", "running", "cancelling")
 _ATTEMPT_BITS = 20
-
-
-class Cold:
-    """Knows of no cached prefix; implements `Warmth`."""
-
-    def warm_tokens(self, worker: str, block_keys: Sequence[str]) -> int:  # noqa: ARG002
-        """Return 0."""
-        return 0
 
 
 class Pool:
@@ -39,15 +34,26 @@ class Pool:
         self.listen_until_ms = now_ms + config.recovery_ms
         self.runs: dict[str, Run] = {}
         self.placed: dict[str, Run] = {}
-        self.order: Order = order if order is not None else TieredFcfs(config.tiers)
-        self.lengths = Lengths()
-        self.warmth: Warmth = Cold()
         self.workers = Workers(config.silent_ms)
         self.estimate = ServiceEstimate(config.default_service_ms)
+        self.fair: FairOrder | None = None
+        if order is not None:
+            self.order: Order = order
+        elif config.order == "fcfs":
+            self.order = TieredFcfs(config.tiers)
+        else:
+            self.order = self.fair = self._fair()
+        self.lengths = Lengths()
+        self.prefixes = PrefixIndex()
         self.early: dict[str, int] = {}
         self._due: list[tuple[int, int, Run]] = []
         self._arms = count()
         self._attempts = 0
+
+    def _fair(self) -> FairOrder:
+        config = self.config
+        slack = config.slack_tokens * config.costs.prefill_us
+        return FairOrder(config.tiers, config.costs, slack=slack, frees_ms=self.frees_ms)
 
     def next_attempt(self) -> int:
         """Return an attempt number above all earlier ones, of earlier terms too: the revision
@@ -74,9 +80,24 @@ class Pool:
         run.predicted = self.lengths.predict(spec.user_id, spec.model, cap)
         run.kv_need = run.prompt_length + max(run.tokens, self.lengths.bound(spec.model, cap))
         if spec.block_keys:
-            home = getattr(spec, "home", "")
-            run.home_hit = self.warmth.warm_tokens(home, spec.block_keys) if home else 0
-            run.home = home if run.home_hit else ""
+            run.home, run.home_hit = self._home(spec)
+
+    def _home(self, spec: RunSpec) -> tuple[str, int]:
+        """Return the worker whose cache has most of the prompt, and how many tokens; the one
+        that served the chat last where others have as much."""
+        best, most = spec.home, self.prefixes.warm_tokens(spec.home, spec.block_keys)
+        for name in self.workers.names():
+            warm = self.prefixes.warm_tokens(name, spec.block_keys)
+            if warm > most:
+                best, most = name, warm
+        return (best, most) if most else ("", 0)
+
+    def frees_ms(self, worker_id: str) -> int | None:
+        """Return when a worker is expected to have room for one more run."""
+        worker = self.workers.get(worker_id)
+        if worker is None or worker.lost or worker.report.state != "ready":
+            return None
+        return self.estimate.wait_ms(1, len(worker.assigned))
 
     def wait(self, run: Run, now_ms: int) -> None:
         """Let the run wait in the order."""

@@ -10,6 +10,7 @@ from contracts.scheduling import (
     CancelTaken,
     DropRun,
     PoolStatus,
+    ResendPrefixes,
     RunList,
     SchedulerRequest,
     StartRun,
@@ -86,7 +87,7 @@ class Send:
     """Give a worker a command; it may be lost."""
 
     worker: str
-    command: StartRun | AbortRun | DropRun
+    command: StartRun | AbortRun | DropRun | ResendPrefixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ class Run:
 
     For the order: `predicted` output tokens, `kv_need` tokens of memory with nine chances in
     ten, `home` the worker whose cache has `home_hit` tokens of its prompt, `queued_ms` since
-    when it waits, `skips` how often it was passed over to wait for its home, `cached` what the
+    when it waits, `skips` how often it was passed over to wait for its home, `place` and
+    `cost` where it stands among its user's and what it is expected to cost, `cached` what the
     engine found in its cache (None: not told yet), `prefill` tokens of its prompt that its
     worker has yet to compute. `armed_ms` is when the machine looks at it
     again (0: not due).
@@ -195,6 +197,8 @@ class Run:
     cached: int | None = None
     prefill: int = 0
     armed_ms: int = 0
+    place: int = 0
+    cost: int = 0
 
     @property
     def prompt_length(self) -> int:

@@ -47,6 +47,10 @@ class Workers:
         """Return all, in the order in which they first reported."""
         return list(self._workers.items())
 
+    def names(self) -> list[str]:
+        """Return the ids of all, in the order in which they first reported."""
+        return list(self._workers)
+
     def heard(self, report: WorkerReport, now_ms: int) -> tuple[Worker, bool] | None:
         """Take a report. Returns the worker and whether it is a new incarnation (whatever
         was assigned to the old one is lost); None if the report is late."""

@@ -1,0 +1,313 @@
+"""The fair order: hierarchical start-time fair queueing with slack. Pure, integers.
+
+Tier → user → the user's runs (ADR 0011; Goyal et al., SIGCOMM '96, for the tags). A dispatch
+moves the tags of user and tier on by the run's predicted cost; what it really costs corrects
+them, block by block beyond the prediction and to the unit at the end. A user's tag counts cost
+(users weigh the same). A tier's tag counts cost × `SCALE` ÷ weight; what the division leaves
+over is carried to the next charge, so no unit is lost: at any time
+`tag · weight + rest = SCALE · charged`, but for the jumps of idle tiers to the virtual time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from actors.scheduler.backlog import Backlog, User, first_runs
+from actors.scheduler.config import TierConfig
+from actors.scheduler.costs import Costs
+from actors.scheduler.order import Choice, WorkerRoom
+from actors.scheduler.selection import Frees, Patience, Selection
+from actors.scheduler.state import Run
+
+SCALE = 1 << 20
+BLOCK = 32
+"""Output tokens beyond the prediction are charged in blocks of so many."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What a dispatched run was charged for. `output` tokens of it, cached or `uncached`
+    prompt tokens; `began` once some of its output was there when it lost a worker: what is
+    computed again is the system's loss."""
+
+    tier: str
+    user_id: str
+    uncached: int
+    cached: int
+    output: int
+    predicted: int
+    running: bool = True
+
+
+class FairOrder:
+    """The queue of a pool; implements `Order`.
+
+    Args:
+        tiers: weights and limits; a run of an unknown tier goes with the lightest.
+        costs: of the pool's tokens.
+        slack: how far ahead of the fair one, in micro-GPU-seconds, a user may be served for
+            the sake of a warm prefix; 0 is start-time fair queueing as in the paper.
+        frees_ms: when a worker is expected to have room again.
+    """
+
+    def __init__(
+        self,
+        tiers: Mapping[str, TierConfig],
+        costs: Costs,
+        *,
+        slack: int,
+        patience: Patience | None = None,
+        frees_ms: Frees = lambda _worker: None,
+    ) -> None:
+        self._costs = costs
+        self._selection = Selection(slack, costs.prefill_us, patience or Patience(), frees_ms)
+        self._tiers: dict[str, Backlog] = {}
+        self._accounts: dict[str, Account] = {}
+        self._virtual = 0
+        self._waiting = 0
+        self.reconfigure(tiers, costs)
+
+    def reconfigure(self, tiers: Mapping[str, TierConfig], costs: Costs) -> None:
+        """Take new weights and costs for what is charged from now on. The rest of a tier's last
+        division, less than a unit of its tag, is dropped with its old weight; a tier that is
+        gone goes on with the lightest one's weight until it is empty."""
+        lightest = min(config.weight for config in tiers.values())
+        for name, tier in self._tiers.items():
+            if name not in tiers:
+                self._weigh(tier, lightest)
+        for name, config in tiers.items():
+            tier = self._tiers.setdefault(name, Backlog(name, config.weight))
+            self._weigh(tier, config.weight)
+            self.limit(name, config.concurrency)
+        self._lightest = min(tiers, key=lambda name: tiers[name].weight)
+        self._costs = costs
+
+    @staticmethod
+    def _weigh(tier: Backlog, weight: int) -> None:
+        if weight != tier.weight:
+            tier.weight, tier.rest = weight, 0
+
+    def limit(self, tier_name: str, concurrency: int) -> None:
+        """Let each user of the tier have so many runs on workers from now on; 0: any number."""
+        tier = self._tiers[tier_name]
+        if tier.concurrency != concurrency:
+            tier.concurrency = concurrency
+            for user in tier.users.values():
+                tier.relist(user)
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def push(self, run: Run, now_ms: int) -> None:  # noqa: ARG002
+        """Let a run wait; one that was dispatched before keeps what its tokens cost."""
+        tier = self._tier_of(run.spec.tier)
+        if not len(tier):
+            tier.tag = max(tier.tag, self._virtual)
+        self._waiting += 1
+        account = self._accounts.get(run.spec.run_id)
+        if account is not None and account.running:
+            self._return(tier, run, account)
+        if run.front or account is not None:
+            tier.put_front(run)
+        else:
+            run.cost = self._costs.charge(run.prompt_length, 0, run.predicted)
+            tier.add(run, run.cost)
+
+    def _return(self, tier: Backlog, run: Run, account: Account) -> None:
+        """Give back what a run was charged for and has not delivered."""
+        user = tier.user(account.user_id)
+        user.running -= 1
+        tier.running -= 1
+        account.running = False
+        delivered = max(0, run.tokens)
+        self._charge(tier, user, self._costs.output_us * (delivered - account.output))
+        account.output = delivered
+        if delivered == 0:
+            prefill = self._costs.charge(account.uncached, account.cached, 0)
+            self._charge(tier, user, -prefill)
+            account.uncached = account.cached = 0
+        tier.relist(user)
+
+    def remove(self, run: Run) -> None:
+        """Take out a waiting run, and close the account of one that was dispatched before."""
+        tier = self._tier_of(run.spec.tier)
+        if tier.front.pop(run.spec.run_id, None) is not None:
+            self._waiting -= 1
+            account = self._accounts.pop(run.spec.run_id, None)
+            if account is not None:
+                tier.left(tier.user(account.user_id))
+        elif tier.take(run):
+            self._waiting -= 1
+            tier.left(tier.user(run.spec.user_id))
+        tier.rest_if_idle()
+
+    def next(self, rooms: Sequence[WorkerRoom], now_ms: int) -> Choice | None:
+        """Return who is next and where: of the tier with the smallest tag that has a run which
+        fits."""
+        for tier in self._by_tag():
+            open_rooms = [room for room in rooms if tier.name not in room.closed]
+            if open_rooms:
+                choice = self._selection.choose(tier, open_rooms, now_ms)
+                if choice is not None:
+                    return choice
+        return None
+
+    def _by_tag(self) -> list[Backlog]:
+        waiting = [tier for tier in self._tiers.values() if len(tier)]
+        return sorted(waiting, key=_tag) if len(waiting) > 1 else waiting
+
+    def dispatched(self, run: Run, cached: int, now_ms: int) -> None:  # noqa: ARG002
+        """Take the run out and charge what is predicted; a run that goes on after a loss is
+        charged for the output that is still to come, and not for computing its prompt again."""
+        run_id = run.spec.run_id
+        tier = self._tier_of(run.spec.tier)
+        tiers = self._by_tag()
+        if tiers:
+            self._virtual = max(self._virtual, tiers[0].tag)
+        tier.advance()
+        waited = tier.front.pop(run_id, None) is not None or tier.take(run)
+        if waited:
+            self._waiting -= 1
+        user = tier.user(run.spec.user_id)
+        account = self._accounts.get(run_id)
+        if account is None or account.output == 0:
+            uncached = run.prompt_length - cached
+            predicted = run.predicted if account is None else account.predicted
+            account = Account(tier.name, user.user_id, uncached, cached, predicted, predicted)
+            self._charge(tier, user, self._costs.charge(uncached, cached, predicted))
+        else:
+            expected = max(account.predicted, account.output)
+            self._charge(tier, user, self._costs.output_us * (expected - account.output))
+            account.output = expected
+        account.running = True
+        self._accounts[run_id] = account
+        user.running += 1
+        tier.running += 1
+        tier.relist(user)
+
+    def progressed(self, run: Run, tokens: int, now_ms: int) -> None:  # noqa: ARG002
+        """Charge blocks of output beyond what was predicted."""
+        account = self._accounts.get(run.spec.run_id)
+        if account is None or not account.running or tokens <= account.output:
+            return
+        blocks = -(-(tokens - account.output) // BLOCK)
+        account.output += blocks * BLOCK
+        tier = self._tiers[account.tier]
+        self._charge(tier, tier.user(account.user_id), self._costs.output_us * blocks * BLOCK)
+
+    def settled(self, run: Run, cached: int, output: int, now_ms: int) -> None:  # noqa: ARG002
+        """Correct the charge to what was used, and close the account."""
+        account = self._accounts.get(run.spec.run_id)
+        if account is None:
+            return
+        tier = self._tiers[account.tier]
+        user = tier.user(account.user_id)
+        prompt = account.uncached + account.cached
+        used_cached = max(0, min(cached, prompt))
+        before = self._costs.charge(account.uncached, account.cached, account.output)
+        after = self._costs.charge(prompt - used_cached, used_cached, max(0, output))
+        self._charge(tier, user, after - before)
+        del self._accounts[run.spec.run_id]
+        if account.running:
+            user.running -= 1
+            tier.running -= 1
+        tier.relist(user)
+        tier.left(user)
+        tier.rest_if_idle()
+
+    def _charge(self, tier: Backlog, user: User, cost: int) -> None:
+        tier.move(user, cost)
+        tier.charged += cost
+        steps, tier.rest = divmod(tier.rest + cost * SCALE, tier.weight)
+        tier.tag += steps
+
+    def position(self, run: Run) -> int:
+        """Return the place of a waiting run: exact among its user's, counted among 32 other
+        users and taken for all, and by their weights among the other tiers."""
+        tier = self._tier_of(run.spec.tier)
+        if run.spec.run_id in tier.front:
+            return 1 + list(tier.front).index(run.spec.run_id)
+        user = tier.users.get(run.spec.user_id)
+        if user is None or run.spec.run_id not in user.waiting:
+            return 0
+        before = min(run.place - user.head().place, len(user.waiting) - 1)
+        cost = user.queued * before // len(user.waiting)
+        return 1 + before + self._others_before(tier, user, user.tag + cost)
+
+    def ahead(self, tier: str, user_id: str) -> int:
+        """Return how many runs would go before a new one of this user."""
+        own = self._tier_of(tier)
+        user = own.users.get(user_id)
+        if user is None:
+            return self._others_before(own, None, own.virtual)
+        tail = max(user.tail, own.virtual)
+        return len(user.waiting) + self._others_before(own, user, tail)
+
+    def _others_before(self, tier: Backlog, own: User | None, tag: int) -> int:
+        """Return how many runs of others go before a start tag."""
+        some, total, sampled = tier.sample()
+        count = cost = 0
+        for user in some:
+            if user is not own and user.tag < tag and user.waiting:
+                mean = max(1, user.queued // len(user.waiting))
+                runs = min(len(user.waiting), -(-(tag - user.tag) // mean))
+                count += runs
+                cost += runs * mean
+        count, cost = count * total // sampled, cost * total // sampled
+        if own is not None:
+            cost += max(0, tag - own.tag)
+        count += len(tier.front)
+        for other in self._tiers.values():
+            if other is not tier and len(other):
+                mean = max(1, other.queued // max(1, other.waiting))
+                lead = (tier.tag - other.tag) * other.weight // SCALE
+                meanwhile = lead + cost * other.weight // tier.weight
+                count += max(0, min(len(other), -(-meanwhile // mean)))
+        return count
+
+    def lag(self, tier: str, user_id: str) -> int:
+        """Return how much cost lies between the tier's virtual time and the start tag of a run
+        of this user that came now."""
+        own = self._tier_of(tier)
+        user = own.users.get(user_id)
+        return 0 if user is None else max(0, user.tail - own.virtual)
+
+    def virtual(self, tier: str) -> int:
+        """Return the tier's virtual time, in cost; it never falls."""
+        return self._tier_of(tier).virtual
+
+    def longest(self, tier: str) -> Run | None:
+        """Return the newest waiting run of the tier's user with the largest tail."""
+        user = self._tier_of(tier).longest()
+        return next(reversed(user.waiting.values())) if user is not None else None
+
+    def waiting(self, tier: str) -> int:
+        """Return how many runs of the tier wait."""
+        return len(self._tier_of(tier))
+
+    def first(self, limit: int) -> list[Run]:
+        """Return up to `limit` waiting runs in the order of their start tags."""
+        keyed: list[tuple[int, int, int, Run]] = []
+        for tier in self._tiers.values():
+            ahead = 0
+            front = list(tier.front.values())[:limit]
+            keyed.extend((tier.tag, 0, run.arrival, run) for run in front)
+            queue: list[tuple[int, int, Run]] = []
+            for user in tier.users.values():
+                tag = user.tag
+                for run in first_runs(user, limit):
+                    queue.append((tag, run.arrival, run))
+                    tag += run.cost
+            queue.sort(key=lambda it: it[:2])
+            for _, arrival, run in queue[:limit]:
+                keyed.append((tier.tag + ahead * SCALE // tier.weight, 1, arrival, run))
+                ahead += run.cost
+        keyed.sort(key=lambda it: it[:3])
+        return [run for _, _, _, run in keyed[:limit]]
+
+    def _tier_of(self, name: str) -> Backlog:
+        tier = self._tiers.get(name)
+        return tier if tier is not None else self._tiers[self._lightest]
+
+
+def _tag(tier: Backlog) -> int:
+    return tier.tag
