@@ -7,11 +7,13 @@ Time and entropy come from the caller: this module is pure.
 
 from typing import Literal
 
-IdKind = Literal["run", "chat", "msg", "user", "key", "req", "gpu", "host"]
+IdKind = Literal[
+    "run", "chat", "msg", "user", "key", "req", "gpu", "host", "login", "file", "share"
+]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_KINDS = frozenset(("run", "chat", "msg", "user", "key", "req", "gpu", "host"))
 ENTROPY_BYTES = 10
+SECRET_ENTROPY_BYTES = 16
 
 
 def make_id(kind: IdKind, now_ms: int, entropy: bytes) -> str:
@@ -26,7 +28,22 @@ def make_id(kind: IdKind, now_ms: int, entropy: bytes) -> str:
     """
     if len(entropy) != ENTROPY_BYTES or not 0 <= now_ms < 1 << 48:
         raise ValueError("an id needs 48 bits of time and 10 bytes of entropy")
-    number = now_ms << 80 | int.from_bytes(entropy, "big")
+    return _written(kind, now_ms << 80 | int.from_bytes(entropy, "big"))
+
+
+def make_secret_id(kind: IdKind, entropy: bytes) -> str:
+    """Return a new id of `kind` that tells no time and that nobody can guess: whoever has it
+    may see what it names.
+
+    Raises:
+        ValueError: not exactly `SECRET_ENTROPY_BYTES` random bytes (a bug of the caller).
+    """
+    if len(entropy) != SECRET_ENTROPY_BYTES:
+        raise ValueError("a secret id needs 16 bytes of entropy")
+    return _written(kind, int.from_bytes(entropy, "big"))
+
+
+def _written(kind: IdKind, number: int) -> str:
     digits = "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
     return f"{kind}_{digits}"
 

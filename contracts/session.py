@@ -8,6 +8,7 @@ from typing import Literal
 
 from contracts.base import Tagged, Wire
 from contracts.errors import Problem
+from contracts.records import Attachment
 from contracts.runs import RunOutcome, Sampling, Tier
 
 
@@ -18,6 +19,10 @@ class SubmitPrompt(Tagged, tag="submit_prompt"):
     `expires_at_ms` it is refused (`expired`): its client was told so already.
     `idempotency_key` is the client's, `body_hash` tells whether it came with the same body.
     `sampling` is complete: the edge fills the defaults; `max_tokens` 0 means "what fits".
+    `parent_id` None goes on where the chat's shown path ends; else the prompt begins a branch
+    after that answer ('' : at the root). `regenerate` makes another answer to the prompt
+    `prompt_id`, which is in history; `content` and `attachments` are then empty.
+    `user_prompt` is added to the system prompt.
     """
 
     run_id: str
@@ -34,6 +39,10 @@ class SubmitPrompt(Tagged, tag="submit_prompt"):
     idempotency_key: str | None = None
     body_hash: str = ""
     reply_to: str = ""
+    parent_id: str | None = None
+    regenerate: bool = False
+    attachments: tuple[Attachment, ...] = ()
+    user_prompt: str = ""
 
 
 class CancelRun(Tagged, tag="cancel_run"):

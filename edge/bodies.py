@@ -126,4 +126,7 @@ _WORDS: dict[IdKind, str] = {
     "req": "request",
     "gpu": "worker",
     "host": "host",
+    "login": "session",
+    "file": "file",
+    "share": "share",
 }

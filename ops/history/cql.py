@@ -9,9 +9,10 @@ from ops.history import cql_queries as q
 from ops.history.cql_accounts import CqlAccounts
 from ops.history.cql_chats import CqlChats
 from ops.history.cql_link import CqlLink
+from ops.history.cql_shares import CqlShares
 
 
-class CqlHistory(CqlAccounts, CqlChats):
+class CqlHistory(CqlAccounts, CqlChats, CqlShares):
     """History in the keyspace `keyspace` of the cluster that `hosts` belong to.
 
     Reads and writes ask a quorum of replicas. The keyspace is made when missing, with at most
@@ -30,13 +31,19 @@ class CqlHistory(CqlAccounts, CqlChats):
     ) -> None:
         link = CqlLink(hosts, port, keyspace, username=username, password=password)
         CqlAccounts.__init__(self, link)
-        CqlChats.__init__(self, link)
+        CqlShares.__init__(self, link)
+        CqlChats.__init__(self, link, self)
 
     async def open(self) -> None:
         await asyncio.to_thread(self._link.connect)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._link.disconnect)
+
+    async def delete_user_data(self, user_id: str) -> None:
+        await self._forget_chats(user_id)
+        await self._forget_user(user_id)
+        await self._link.rows(q.DELETE_DELETION, user_id)
 
     async def ping(self) -> None:
         await self._link.rows(q.PING)

@@ -13,20 +13,25 @@ Readers take the row first and then the tables, so they miss nothing that moves 
 
 # ruff: noqa: D102 - the port says what each call promises
 
+import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import msgspec
 
+from contracts.branches import goes_on
 from contracts.codec import decode, encode
 from contracts.errors import HistoryConflict, HistoryRefused, HistoryUnavailable
-from contracts.ports.history import ChatCursor
-from contracts.records import Chat, Message, RunRecord, SessionRecord, Summary
+from contracts.ports.history import ChatCursor, FoundCursor
+from contracts.records import Chat, Message, MessageNode, RunRecord, SessionRecord, Summary
+from contracts.words import found_in, indexed_words
+from ops.history import cql_found as index
 from ops.history import cql_list as activity
 from ops.history import cql_queries as q
 from ops.history import cql_turns as turns
 from ops.history.cql_link import CqlLink
 from ops.history.cql_list import ListPlace, chat_of_row
+from ops.history.cql_shares import CqlShares
 from ops.history.cql_turns import ChatState, Turn
 from ops.history.rows import columns, to_row
 
@@ -38,8 +43,9 @@ chat changed, and a changed chat refuses; more than two is not to be expected.""
 class CqlChats:
     """The port's calls on chats, messages, runs and summaries."""
 
-    def __init__(self, link: CqlLink) -> None:
+    def __init__(self, link: CqlLink, shares: CqlShares) -> None:
         self._link = link
+        self._shares = shares
 
     async def _state(self, chat_id: str, query: q.Query = q.STATE) -> ChatState | None:
         row = await self._link.row(query, chat_id)
@@ -70,9 +76,13 @@ class CqlChats:
         return None if state is None else state.chat
 
     async def list_chats(
-        self, user_id: str, *, before: ChatCursor | None, limit: int
+        self, user_id: str, *, before: ChatCursor | None, limit: int, pinned: bool | None = None
     ) -> Sequence[Chat]:
-        return await activity.read_list(self._link, user_id, before, limit)
+        if pinned:
+            return await activity.read_pinned(self._link, user_id, before, limit)
+        return await activity.read_list(
+            self._link, user_id, before, limit, without_pinned=pinned is False
+        )
 
     async def update_chat(
         self,
@@ -81,8 +91,19 @@ class CqlChats:
         title: str | None = None,
         model: str | None = None,
         pinned: bool | None = None,
+        leaf_id: str | None = None,
     ) -> Chat | None:
-        changes = ((q.SET_TITLE, title), (q.SET_MODEL, model), (q.SET_PINNED, pinned))
+        if pinned:
+            chat = await self.chat(chat_id)
+            if chat is None:
+                return None
+            await self._link.rows(q.INSERT_PINNED, chat.user_id, chat_id)
+        changes = (
+            (q.SET_TITLE, title),
+            (q.SET_MODEL, model),
+            (q.SET_PINNED, pinned),
+            (q.SET_LEAF, leaf_id),
+        )
         for query, value in changes:
             if value is not None and not await self._link.applied(query, value, chat_id):
                 return None
@@ -98,11 +119,33 @@ class CqlChats:
             if state.deleting or await self._link.applied(
                 q.MARK_DELETING, chat_id, state.chat.next_position
             ):
-                await turns.forget_turns(self._link, state)
-                await activity.forget(self._link, _place(state.chat, state.turn))
-                await self._link.applied(q.DELETE_CHAT, chat_id)
+                await self._forget_chat(state)
                 return True
         raise HistoryUnavailable(f"{chat_id} changes too often to be deleted")
+
+    async def _forget_chat(self, state: ChatState) -> None:
+        """Delete a chat that is marked as deleting; may be repeated."""
+        chat = state.chat
+        await turns.forget_turns(self._link, state)
+        await self._shares.delete_share(chat.chat_id)
+        await self._link.rows(q.DELETE_PINNED, chat.user_id, chat.chat_id)
+        await activity.forget(self._link, _place(chat, state.turn))
+        await self._link.applied(q.DELETE_CHAT, chat.chat_id)
+
+    async def _forget_chats(self, user_id: str) -> None:
+        """Delete all chats of a user, those with an active run too; may be repeated."""
+        for (month,) in await self._link.rows(q.MONTHS, user_id):
+            for chat_id in await activity.listed(self._link, user_id, month):
+                if await self._link.applied(q.MARK_DELETING_ALL, chat_id, user_id):
+                    state = await self._state(chat_id, q.STATE_SERIAL)
+                    if state is not None:
+                        await self._forget_chat(state)
+            await self._link.rows(q.DELETE_MONTH, user_id, month)
+        await asyncio.gather(
+            self._link.rows(q.DELETE_MONTHS, user_id),
+            self._link.rows(q.DELETE_ALL_PINNED, user_id),
+            index.forget_all(self._link, user_id),
+        )
 
     # messages
 
@@ -120,22 +163,67 @@ class CqlChats:
         state = await self._visible(chat_id)
         return None if state is None else await turns.read_message(self._link, state, message_id)
 
+    async def nodes(self, chat_id: str) -> Sequence[MessageNode]:
+        state = await self._visible(chat_id)
+        return [] if state is None else await turns.read_nodes(self._link, state)
+
+    async def path(
+        self,
+        chat_id: str,
+        *,
+        leaf_id: str | None = None,
+        start: int | None,
+        limit: int,
+        ascending: bool,
+    ) -> Sequence[Message]:
+        state = await self._visible(chat_id)
+        if state is None:
+            return []
+        return await turns.read_path(
+            self._link, state, leaf_id, start=start, limit=limit, ascending=ascending
+        )
+
+    async def search(
+        self, user_id: str, words: Sequence[str], *, before: FoundCursor | None, limit: int
+    ) -> Sequence[Message]:
+        found: list[Message] = []
+        async with aclosing(index.hints(self._link, user_id, words, before)) as hints:
+            async for chat_id, message_id in hints:
+                state = await self._visible(chat_id)
+                if state is None or state.chat.user_id != user_id:
+                    continue
+                message = await turns.read_message(self._link, state, message_id)
+                if message is not None and found_in(indexed_words(message.content), words):
+                    found.append(message)
+                if len(found) == limit:
+                    break
+        return found
+
     # runs
 
     async def accept_prompt(
-        self, chat_id: str, *, prompt: Message, answer: Message, run: RunRecord, title: str = ""
+        self,
+        chat_id: str,
+        *,
+        prompt: Message | None,
+        answer: Message,
+        run: RunRecord,
+        title: str = "",
+        branch: bool = False,
     ) -> Chat:
-        turn = Turn(messages=(prompt, answer), run=run)
+        turn = Turn(messages=(answer,) if prompt is None else (prompt, answer), run=run)
         for _ in range(RACES_MAX):
             try:
-                state, after = await self._decide(chat_id, turn, title)
+                state, after = await self._decide(chat_id, turn, title, branch=branch)
             except HistoryUnavailable as error:
                 raise HistoryRefused(str(error)) from error
             if state.chat == after or await self._accept(state, after, turn):
                 return after
         raise HistoryRefused(f"{chat_id} changes too often to take a prompt")
 
-    async def _decide(self, chat_id: str, turn: Turn, title: str) -> tuple[ChatState, Chat]:
+    async def _decide(
+        self, chat_id: str, turn: Turn, title: str, *, branch: bool
+    ) -> tuple[ChatState, Chat]:
         """Return the chat's state and the chat as it shall be with this turn, which is the
         same if the turn was accepted before; raise HistoryConflict if the chat refuses it.
         Prepares the acceptance, but nothing that it does can be seen yet.
@@ -145,15 +233,18 @@ class CqlChats:
             raise HistoryConflict("the chat is gone")
         if await self._was_accepted(state, turn):
             return state, state.chat
-        await self._check_acceptable(state, turn)
+        await self._check_acceptable(state, turn, branch=branch)
         after = msgspec.structs.replace(
             state.chat,
             title=state.chat.title or title,
             active_run_id=turn.run.run_id,
             active_at_ms=turn.run.created_at_ms,
             next_position=turn.messages[-1].position + 1,
+            leaf_id=turn.messages[-1].message_id,
+            branched=state.chat.branched or branch,
         )
         await activity.note(self._link, _place(after, turn))
+        await index.note(self._link, after.user_id, turn.messages[0])
         if state.turn is not None:
             await turns.settle(self._link, state.turn)
         return state, after
@@ -164,13 +255,15 @@ class CqlChats:
             return False
         return await turns.read_run(self._link, state, turn.run.run_id) is not None
 
-    async def _check_acceptable(self, state: ChatState, turn: Turn) -> None:
+    async def _check_acceptable(self, state: ChatState, turn: Turn, *, branch: bool) -> None:
         """Raise HistoryConflict if the chat in this state refuses the turn."""
         chat, position = state.chat, turn.messages[0].position
         if chat.active_run_id is not None:
             raise HistoryConflict(f"{chat.active_run_id} is active in this chat")
         if position != chat.next_position:
             raise HistoryConflict(f"the next position is {chat.next_position}, not {position}")
+        if not branch and not goes_on(turn.messages[0], chat.leaf_id):
+            raise HistoryConflict("another path is shown")
         key = turn.run.idempotency_key
         if key and await turns.read_run_by_key(self._link, state, key) is not None:
             raise HistoryConflict("another run has this idempotency key")
@@ -188,6 +281,8 @@ class CqlChats:
             after.active_at_ms,
             after.next_position,
             encode(turn).decode(),
+            after.leaf_id,
+            after.branched,
             after.chat_id,
             state.chat.title,
             state.chat.next_position,
@@ -206,6 +301,7 @@ class CqlChats:
             for message in state.turn.messages
         )
         turn = encode(Turn(messages=messages, run=run)).decode()
+        await index.note(self._link, state.chat.user_id, answer)
         return await self._link.applied(q.FINISH, turn, chat_id, run.run_id)
 
     async def run(self, chat_id: str, run_id: str) -> RunRecord | None:
@@ -226,10 +322,15 @@ class CqlChats:
         newest = await turns.read_messages(
             self._link, state, start=None, limit=max(messages, 2 * runs + 2), ascending=False
         )
+        shown = newest
+        if state.chat.branched:
+            shown = await turns.read_path(
+                self._link, state, None, start=None, limit=messages, ascending=False
+            )
         active = state.chat.active_run_id
         return SessionRecord(
             chat=state.chat,
-            messages=tuple(newest[:messages][::-1]),
+            messages=tuple(shown[:messages][::-1]),
             active_run=await turns.read_run(self._link, state, active) if active else None,
             recent_runs=tuple(await turns.newest_runs(self._link, state, newest, runs)),
             summary=state.summary,

@@ -17,7 +17,11 @@ from ops.history.rows import columns, from_row
 MONTH_MS = 30 * 24 * 3_600_000
 """The span of one partition of `chat_list`: what a user does in it bounds the partition."""
 
+PINNED_MAX = 500
+"""Pinned chats of a user that are listed as such."""
+
 _AFTER_ALL = (2**63 - 1, "", "")
+_READ = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,41 @@ async def forget(link: CqlLink, place: ListPlace) -> None:
     await link.rows(q.DELETE_LISTED, *place.row())
 
 
-async def read_list(
+async def listed(link: CqlLink, user_id: str, month: int) -> list[str]:
+    """Return the ids of all chats that a partition of the list names."""
+    chat_ids: dict[str, None] = {}
+    after = _AFTER_ALL
+    while rows := await link.rows(q.LISTED, user_id, month, *after, _READ):
+        chat_ids.update((chat_id, None) for _, chat_id, _ in rows)
+        after = rows[-1]
+    return list(chat_ids)
+
+
+async def read_pinned(
     link: CqlLink, user_id: str, before: ChatCursor | None, limit: int
+) -> list[Chat]:
+    """Return up to `limit` pinned chats, of `PINNED_MAX` at the most, newest first."""
+    rows = await link.rows(q.PINNED, user_id, PINNED_MAX)
+    states = await asyncio.gather(*(link.row(q.CHAT, chat_id) for (chat_id,) in rows))
+    chats = [chat_of_row(row[:-1]) for row in states if row is not None and not row[-1]]
+    edge = (before.active_at_ms, before.chat_id) if before is not None else None
+    pinned = [
+        chat
+        for chat in chats
+        if chat.pinned
+        and chat.user_id == user_id
+        and (edge is None or (chat.active_at_ms, chat.chat_id) < edge)
+    ]
+    return sorted(pinned, key=lambda chat: (chat.active_at_ms, chat.chat_id), reverse=True)[:limit]
+
+
+async def read_list(
+    link: CqlLink,
+    user_id: str,
+    before: ChatCursor | None,
+    limit: int,
+    *,
+    without_pinned: bool = False,
 ) -> list[Chat]:
     """Return up to `limit` chats strictly older in activity than `before`, newest first."""
     edge = (before.active_at_ms, before.chat_id) if before is not None else None
@@ -72,7 +109,7 @@ async def read_list(
             rows = await link.rows(q.LISTED, user_id, month, *after, limit - len(found) + 4)
             if not rows:
                 break
-            await _check_hints(link, rows, user_id, edge, found)
+            await _check_hints(link, rows, user_id, edge, found, without_pinned)
             after = rows[-1]
         if len(found) >= limit:
             break
@@ -86,6 +123,7 @@ async def _check_hints(
     user_id: str,
     edge: tuple[int, str] | None,
     found: dict[str, Chat],
+    without_pinned: bool,
 ) -> None:
     """Add to `found` the chats that belong where the hints say, or newer but on this page.
 
@@ -99,6 +137,8 @@ async def _check_hints(
     for active_at_ms, chat_id, _ in rows:
         chat = chats.get(chat_id)
         if chat is None or chat.user_id != user_id or chat.active_at_ms < active_at_ms:
+            continue
+        if without_pinned and chat.pinned:
             continue
         if edge is None or (chat.active_at_ms, chat_id) < edge:
             found[chat_id] = chat

@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from contracts.records import ApiKey, Chat, Message, RunRecord, User
+from contracts.records import ApiKey, Chat, Message, MessageNode, RunRecord, Upload, User
 from ops.history.rows import columns
 
 
@@ -58,6 +58,19 @@ USER = _select(User, "users", "WHERE user_id = ?")
 USERS_FIRST = _select(User, "users", "LIMIT ?")
 USERS_AFTER = _select(User, "users", "WHERE token(user_id) > token(?) LIMIT ?")
 SET_TIER = Query("UPDATE users SET tier = ? WHERE user_id = ? IF EXISTS", _LWT)
+SET_PASSWORD = Query("UPDATE users SET password_hash = ? WHERE user_id = ? IF EXISTS", _LWT)
+SET_SESSIONS = Query("UPDATE users SET sessions_from_ms = ? WHERE user_id = ? IF EXISTS", _LWT)
+SET_SETTINGS = Query("UPDATE users SET settings = ? WHERE user_id = ? IF EXISTS", _LWT)
+GIVE_EMAIL = Query(
+    "UPDATE users SET email = ?, password_hash = ? WHERE user_id = ? IF EXISTS", _LWT
+)
+END_SESSION = Query("INSERT INTO ended_sessions (session_id) VALUES (?) USING TTL ?")
+SESSION_ENDED = Query("SELECT session_id FROM ended_sessions WHERE session_id = ?")
+DELETE_EMAIL = Query("DELETE FROM user_emails WHERE email = ? IF user_id = ?", _LWT)
+DELETE_USER = Query("DELETE FROM users WHERE user_id = ? IF EXISTS", _LWT)
+INSERT_DELETION = _insert("deletions", ("user_id",))
+DELETIONS = Query("SELECT user_id FROM deletions")
+DELETE_DELETION = Query("DELETE FROM deletions WHERE user_id = ?")
 INSERT_KEY = _insert("api_keys", columns(ApiKey), kind=_LWT)
 INSERT_LISTED_KEY = _insert("api_keys_by_user", columns(ApiKey), kind=_LWT)
 KEY = _select(ApiKey, "api_keys", "WHERE secret_hash = ?")
@@ -67,6 +80,14 @@ DELETE_KEY = Query("DELETE FROM api_keys WHERE secret_hash = ? IF EXISTS", _LWT)
 DELETE_LISTED_KEY = Query(
     "DELETE FROM api_keys_by_user WHERE user_id = ? AND key_id = ? IF EXISTS", _LWT
 )
+
+# uploads
+INSERT_UPLOAD = _insert("uploads", columns(Upload))
+UPLOAD = _select(Upload, "uploads", "WHERE file_id = ?")
+DELETE_UPLOAD = Query("DELETE FROM uploads WHERE file_id = ?")
+INSERT_LISTED_UPLOAD = _insert("uploads_by_user", ("user_id", "file_id"))
+LISTED_UPLOADS = Query("SELECT file_id FROM uploads_by_user WHERE user_id = ?")
+DELETE_LISTED_UPLOAD = Query("DELETE FROM uploads_by_user WHERE user_id = ? AND file_id = ?")
 
 # the chat's row
 STATE_COLUMNS = (*columns(Chat), "turn", "summary", "deleting")
@@ -80,7 +101,7 @@ STATE = Query(f"SELECT {_list(STATE_COLUMNS)} FROM chats WHERE chat_id = ?")  # 
 STATE_SERIAL = Query(STATE.text, Kind.SERIAL_READ)
 ACCEPT = Query(
     "UPDATE chats SET title = ?, active_run_id = ?, active_at_ms = ?, next_position = ?, "
-    "turn = ? WHERE chat_id = ? "
+    "turn = ?, leaf_id = ?, branched = ? WHERE chat_id = ? "
     "IF title = ? AND active_run_id = '' AND next_position = ? AND deleting = false",
     _LWT,
 )
@@ -90,6 +111,9 @@ FINISH = Query(
 SET_TITLE = Query("UPDATE chats SET title = ? WHERE chat_id = ? IF deleting = false", _LWT)
 SET_MODEL = Query("UPDATE chats SET model = ? WHERE chat_id = ? IF deleting = false", _LWT)
 SET_PINNED = Query("UPDATE chats SET pinned = ? WHERE chat_id = ? IF deleting = false", _LWT)
+SET_LEAF = Query(
+    "UPDATE chats SET leaf_id = ?, branched = true WHERE chat_id = ? IF deleting = false", _LWT
+)
 SET_SUMMARY = Query(
     "UPDATE chats SET summary = ?, summary_position = ? WHERE chat_id = ? "
     "IF deleting = false AND summary_position = ?",
@@ -100,6 +124,7 @@ MARK_DELETING = Query(
     "IF active_run_id = '' AND next_position = ? AND deleting = false",
     _LWT,
 )
+MARK_DELETING_ALL = Query("UPDATE chats SET deleting = true WHERE chat_id = ? IF user_id = ?", _LWT)
 DELETE_CHAT = Query("DELETE FROM chats WHERE chat_id = ? IF deleting = true", _LWT)
 
 # the list by activity
@@ -116,6 +141,37 @@ LISTED = Query(
     "AND (active_at_ms, chat_id, run_id) < (?, ?, ?) LIMIT ?"
 )
 
+DELETE_MONTH = Query("DELETE FROM chat_list WHERE user_id = ? AND month = ?")
+DELETE_MONTHS = Query("DELETE FROM chat_months WHERE user_id = ?")
+INSERT_PINNED = _insert("pinned_chats", ("user_id", "chat_id"))
+DELETE_PINNED = Query("DELETE FROM pinned_chats WHERE user_id = ? AND chat_id = ?")
+PINNED = Query("SELECT chat_id FROM pinned_chats WHERE user_id = ? LIMIT ?")
+DELETE_ALL_PINNED = Query("DELETE FROM pinned_chats WHERE user_id = ?")
+
+# search
+_FOUND = ("user_id", "month", "created_at_ms", "message_id")
+INSERT_FOUND = _insert("found_messages", (*_FOUND, "chat_id", "words"))
+DELETE_FOUND = Query(
+    "DELETE FROM found_messages WHERE user_id = ? AND month = ? AND created_at_ms = ? "
+    "AND message_id = ?"
+)
+FOUND = Query(
+    "SELECT created_at_ms, message_id, chat_id, words FROM found_messages "
+    "WHERE user_id = ? AND month = ? AND (created_at_ms, message_id) < (?, ?) LIMIT ?"
+)
+DELETE_FOUND_MONTH = Query("DELETE FROM found_messages WHERE user_id = ? AND month = ?")
+INSERT_FOUND_MONTH = _insert("found_months", ("user_id", "month"))
+FOUND_MONTHS = Query("SELECT month FROM found_months WHERE user_id = ?")
+DELETE_FOUND_MONTHS = Query("DELETE FROM found_months WHERE user_id = ?")
+
+# shares
+INSERT_SHARE_PART = _insert("share_parts", ("share_id", "part", "chat_id", "record"))
+SHARE_PARTS = Query("SELECT chat_id, record FROM share_parts WHERE share_id = ?")
+DELETE_SHARE_PARTS = Query("DELETE FROM share_parts WHERE share_id = ?")
+INSERT_SHARE = _insert("share_of_chat", ("chat_id", "share_id", "parts", "record"))
+SHARE_OF_CHAT = Query("SELECT share_id, parts, record FROM share_of_chat WHERE chat_id = ?")
+DELETE_SHARE = Query("DELETE FROM share_of_chat WHERE chat_id = ?")
+
 # settled turns
 INSERT_MESSAGE = _insert("messages", ("bucket", *columns(Message)))
 MESSAGES_UP = _select(
@@ -127,7 +183,10 @@ MESSAGES_DOWN = _select(
     "WHERE chat_id = ? AND bucket = ? AND position <= ? ORDER BY position DESC LIMIT ?",
 )
 MESSAGE = _select(Message, "messages", "WHERE chat_id = ? AND bucket = ? AND position = ?")
-BUCKET_IDS = Query("SELECT message_id, run_id FROM messages WHERE chat_id = ? AND bucket = ?")
+BUCKET_NODES = _select(MessageNode, "messages", "WHERE chat_id = ? AND bucket = ?")
+BUCKET_IDS = Query(
+    "SELECT message_id, run_id, created_at_ms FROM messages WHERE chat_id = ? AND bucket = ?"
+)
 DELETE_BUCKET = Query("DELETE FROM messages WHERE chat_id = ? AND bucket = ?")
 INSERT_PLACE = _insert("message_places", ("chat_id", "message_id", "position"))
 PLACE = Query("SELECT position FROM message_places WHERE chat_id = ? AND message_id = ?")

@@ -20,6 +20,8 @@ LOCK_TTL_S = 60
 WAIT_S = 90.0
 DDL_TIMEOUT_S = 30.0
 
+_ADDED = re.compile(r"ALTER TABLE (\w+) ADD (\w+) \w+$")
+
 Run = Callable[..., list[tuple[Any, ...]]]
 
 _BOOKKEEPING = (
@@ -32,7 +34,8 @@ _BOOKKEEPING = (
 def qualified(text: str, keyspace: str) -> str:
     """Return a statement with its table named in full: Cassandra warns of prepared statements
     that depend on the connection's keyspace."""
-    return re.sub(r"\b(FROM|INTO|^UPDATE|TABLE IF NOT EXISTS) (\w+)", rf"\1 {keyspace}.\2", text)
+    place = r"\b(FROM|INTO|^UPDATE|TABLE IF NOT EXISTS|^ALTER TABLE) (\w+)"
+    return re.sub(place, rf"\1 {keyspace}.\2", text)
 
 
 def prepare_schema(session: Session, keyspace: str) -> None:
@@ -53,7 +56,8 @@ def prepare_schema(session: Session, keyspace: str) -> None:
     try:
         for migration in _missing(run, known):
             for statement in migration.statements:
-                run(statement)
+                if not _column_is_there(session, keyspace, statement):
+                    run(statement)
             run(
                 "INSERT INTO schema_migrations (name, number) VALUES ('history', %s)",
                 migration.number,
@@ -65,6 +69,21 @@ def prepare_schema(session: Session, keyspace: str) -> None:
 def _run(session: Session, keyspace: str, text: str, *values: object) -> list[tuple[Any, ...]]:
     rows = session.execute(qualified(text, keyspace), values or None, timeout=DDL_TIMEOUT_S)
     return list(rows)
+
+
+def _column_is_there(session: Session, keyspace: str, statement: str) -> bool:
+    """Say whether a statement adds a column that an earlier, cut-off run has added: not every
+    server knows `ADD IF NOT EXISTS`."""
+    added = _ADDED.match(statement)
+    if added is None:
+        return False
+    rows = session.execute(
+        "SELECT column_name FROM system_schema.columns "
+        "WHERE keyspace_name = %s AND table_name = %s AND column_name = %s",
+        (keyspace, *added.groups()),
+        timeout=DDL_TIMEOUT_S,
+    )
+    return bool(list(rows))
 
 
 def _make_keyspace(session: Session, keyspace: str) -> None:

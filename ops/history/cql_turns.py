@@ -4,10 +4,12 @@ import asyncio
 from dataclasses import dataclass
 
 from contracts.base import Wire
-from contracts.records import Chat, Message, RunRecord, Summary
+from contracts.branches import Tree, page
+from contracts.records import Chat, Message, MessageNode, RunRecord, Summary
+from ops.history import cql_found as index
 from ops.history import cql_queries as q
 from ops.history.cql_link import CqlLink
-from ops.history.rows import from_row, to_row
+from ops.history.rows import columns, from_row, to_row
 
 BUCKET = 256
 """Positions of one partition of `messages`."""
@@ -15,7 +17,7 @@ BUCKET = 256
 
 class Turn(Wire):
     """What one accepted prompt brought, as the chat's row holds it: its messages by position,
-    the answer last, and its run."""
+    the answer last (alone, if it is another one to an older prompt), and its run."""
 
     messages: tuple[Message, ...]
     run: RunRecord
@@ -73,6 +75,60 @@ async def read_messages(
     return found
 
 
+async def read_nodes(link: CqlLink, state: ChatState) -> list[MessageNode]:
+    """Return the tree of a chat's messages, by position."""
+    nodes = {
+        message.position: MessageNode(
+            **{name: getattr(message, name) for name in columns(MessageNode)}
+        )
+        for message in (state.turn.messages if state.turn is not None else ())
+    }
+    for bucket in range(max(0, state.chat.next_position - 1) // BUCKET + 1):
+        for row in await link.rows(q.BUCKET_NODES, state.chat.chat_id, bucket):
+            node = from_row(MessageNode, row)
+            nodes[node.position] = node
+    return [nodes[position] for position in sorted(nodes)]
+
+
+async def read_path(
+    link: CqlLink,
+    state: ChatState,
+    leaf_id: str | None,
+    *,
+    start: int | None,
+    limit: int,
+    ascending: bool,
+) -> list[Message]:
+    """Return up to `limit` messages of the path that ends in `leaf_id` (None: the path shown),
+    by position from `start`."""
+    if not state.chat.branched and leaf_id in (None, state.chat.leaf_id):
+        return await read_messages(link, state, start=start, limit=limit, ascending=ascending)
+    tree = Tree(await read_nodes(link, state))
+    if leaf_id is not None and leaf_id not in tree:
+        return []
+    way = tree.path(leaf_id or state.chat.leaf_id)
+    wanted = [n.position for n in page(way, start=start, limit=limit, ascending=ascending)]
+    found = await asyncio.gather(
+        *(
+            read_messages(link, state, start=low, limit=high - low + 1, ascending=True)
+            for low, high in _runs(sorted(wanted))
+        )
+    )
+    messages = [message for run in found for message in run]
+    return messages if ascending else messages[::-1]
+
+
+def _runs(positions: list[int]) -> list[tuple[int, int]]:
+    """Return ascending positions as first and last of their unbroken runs."""
+    runs: list[tuple[int, int]] = []
+    for position in positions:
+        if runs and runs[-1][1] == position - 1:
+            runs[-1] = (runs[-1][0], position)
+        else:
+            runs.append((position, position))
+    return runs
+
+
 async def read_run(link: CqlLink, state: ChatState, run_id: str) -> RunRecord | None:
     """Return a run of the chat."""
     if state.turn is not None and state.turn.run.run_id == run_id:
@@ -116,20 +172,24 @@ async def newest_runs(
 async def forget_turns(link: CqlLink, state: ChatState) -> None:
     """Delete all of a chat that stands in the tables; may be repeated, also half-way."""
     chat_id = state.chat.chat_id
+    user_id = state.chat.user_id
     if state.turn is not None:
+        newest = state.turn.messages
         await _forget(
             link,
             chat_id,
-            [message.message_id for message in state.turn.messages],
+            [message.message_id for message in newest],
             [state.turn.run.run_id],
             [state.turn.run.idempotency_key],
         )
+        await index.forget(link, user_id, [(m.created_at_ms, m.message_id) for m in newest])
     for bucket in range(max(0, state.chat.next_position - 1) // BUCKET + 1):
         rows = await link.rows(q.BUCKET_IDS, chat_id, bucket)
-        run_ids = list({run_id for _, run_id in rows if run_id is not None})
+        run_ids = list({run_id for _, run_id, _ in rows if run_id is not None})
         runs = await asyncio.gather(*(read_run(link, state, run_id) for run_id in run_ids))
         keys = [run.idempotency_key for run in runs if run is not None]
-        await _forget(link, chat_id, [message_id for message_id, _ in rows], run_ids, keys)
+        await _forget(link, chat_id, [message_id for message_id, _, _ in rows], run_ids, keys)
+        await index.forget(link, user_id, [(at, message_id) for message_id, _, at in rows])
         await link.rows(q.DELETE_BUCKET, chat_id, bucket)
 
 

@@ -2,31 +2,38 @@
 
 # ruff: noqa: D102 - the port says what each call promises
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import msgspec
 
-from contracts.errors import HistoryConflict, HistoryRefused
-from contracts.ports.history import ChatCursor
-from contracts.records import ApiKey, Chat, Message, RunRecord, SessionRecord, Summary, User
-from contracts.runs import Tier
+from contracts.branches import Tree, goes_on, page
+from contracts.errors import HistoryConflict
+from contracts.ports.history import ChatCursor, FoundCursor
+from contracts.records import (
+    Chat,
+    Message,
+    MessageNode,
+    RunRecord,
+    SessionRecord,
+    Share,
+    Summary,
+)
+from contracts.words import found_in, indexed_words
+from ops.history.memory_accounts import MemoryAccounts, first
+from ops.history.rows import columns
 
-T = TypeVar("T")
 
-
-class MemoryHistory:
+class MemoryHistory(MemoryAccounts):
     """History in dictionaries. While `available` is False every call but `open` and `close`
     raises HistoryRefused, as when a store is down."""
 
     def __init__(self) -> None:
-        self.available = True
-        self._users: dict[str, User] = {}
-        self._api_keys: dict[str, ApiKey] = {}
+        super().__init__()
         self._chats: dict[str, Chat] = {}
         self._messages: dict[str, list[Message]] = {}
         self._runs: dict[str, dict[str, RunRecord]] = {}
         self._summaries: dict[str, Summary] = {}
+        self._shares: dict[str, Share] = {}
 
     async def open(self) -> None:
         return
@@ -37,63 +44,11 @@ class MemoryHistory:
     async def ping(self) -> None:
         self._check()
 
-    def _check(self) -> None:
-        if not self.available:
-            raise HistoryRefused("the history in memory is switched off")
-
-    # accounts
-
-    async def create_user(self, user: User) -> None:
+    async def delete_user_data(self, user_id: str) -> None:
         self._check()
-        present = self._users.get(user.user_id)
-        taken = user.email is not None and any(
-            other.email == user.email and other.user_id != user.user_id
-            for other in self._users.values()
-        )
-        if taken or (present is not None and present.email != user.email):
-            raise HistoryConflict("another user has this e-mail address")
-        self._users.setdefault(user.user_id, user)
-
-    async def user_by_id(self, user_id: str) -> User | None:
-        self._check()
-        return self._users.get(user_id)
-
-    async def user_by_email(self, email: str) -> User | None:
-        self._check()
-        return _first(user for user in self._users.values() if user.email == email)
-
-    async def list_users(self, *, after: str, limit: int) -> Sequence[User]:
-        self._check()
-        following = sorted(user_id for user_id in self._users if user_id > after)
-        return [self._users[user_id] for user_id in following[:limit]]
-
-    async def set_tier(self, user_id: str, tier: Tier) -> bool:
-        self._check()
-        if user_id not in self._users:
-            return False
-        self._users[user_id] = msgspec.structs.replace(self._users[user_id], tier=tier)
-        return True
-
-    async def create_api_key(self, key: ApiKey) -> None:
-        self._check()
-        self._api_keys.setdefault(key.key_id, key)
-
-    async def api_key_by_hash(self, secret_hash: str) -> ApiKey | None:
-        self._check()
-        return _first(key for key in self._api_keys.values() if key.secret_hash == secret_hash)
-
-    async def list_api_keys(self, user_id: str) -> Sequence[ApiKey]:
-        self._check()
-        of_user = (key for key in self._api_keys.values() if key.user_id == user_id)
-        return sorted(of_user, key=lambda key: key.key_id)
-
-    async def delete_api_key(self, user_id: str, key_id: str) -> bool:
-        self._check()
-        key = self._api_keys.get(key_id)
-        if key is None or key.user_id != user_id:
-            return False
-        del self._api_keys[key_id]
-        return True
+        for chat in [chat for chat in self._chats.values() if chat.user_id == user_id]:
+            self._forget_chat(chat.chat_id)
+        self._forget_user(user_id)
 
     # chats and messages
 
@@ -109,13 +64,14 @@ class MemoryHistory:
         return self._chats.get(chat_id)
 
     async def list_chats(
-        self, user_id: str, *, before: ChatCursor | None, limit: int
+        self, user_id: str, *, before: ChatCursor | None, limit: int, pinned: bool | None = None
     ) -> Sequence[Chat]:
         self._check()
         found = [
             chat
             for chat in self._chats.values()
             if chat.user_id == user_id
+            and pinned in (None, chat.pinned)
             and (
                 before is None
                 or (chat.active_at_ms, chat.chat_id) < (before.active_at_ms, before.chat_id)
@@ -131,6 +87,7 @@ class MemoryHistory:
         title: str | None = None,
         model: str | None = None,
         pinned: bool | None = None,
+        leaf_id: str | None = None,
     ) -> Chat | None:
         self._check()
         chat = self._chats.get(chat_id)
@@ -141,6 +98,8 @@ class MemoryHistory:
             title=chat.title if title is None else title,
             model=chat.model if model is None else model,
             pinned=chat.pinned if pinned is None else pinned,
+            leaf_id=chat.leaf_id if leaf_id is None else leaf_id,
+            branched=chat.branched or leaf_id is not None,
         )
         return self._chats[chat_id]
 
@@ -151,9 +110,13 @@ class MemoryHistory:
             return False
         if chat.active_run_id is not None:
             raise HistoryConflict(f"{chat.active_run_id} is active in this chat")
+        self._forget_chat(chat_id)
+        return True
+
+    def _forget_chat(self, chat_id: str) -> None:
         del self._chats[chat_id], self._messages[chat_id], self._runs[chat_id]
         self._summaries.pop(chat_id, None)
-        return True
+        self._shares.pop(chat_id, None)
 
     async def messages(
         self, chat_id: str, *, start: int | None, limit: int, ascending: bool
@@ -170,12 +133,75 @@ class MemoryHistory:
     async def message(self, chat_id: str, message_id: str) -> Message | None:
         self._check()
         of_chat = self._messages.get(chat_id, [])
-        return _first(message for message in of_chat if message.message_id == message_id)
+        return first(message for message in of_chat if message.message_id == message_id)
+
+    async def nodes(self, chat_id: str) -> Sequence[MessageNode]:
+        self._check()
+        return [
+            MessageNode(**{name: getattr(message, name) for name in columns(MessageNode)})
+            for message in self._messages.get(chat_id, [])
+        ]
+
+    async def path(
+        self,
+        chat_id: str,
+        *,
+        leaf_id: str | None = None,
+        start: int | None,
+        limit: int,
+        ascending: bool,
+    ) -> Sequence[Message]:
+        self._check()
+        chat = self._chats.get(chat_id)
+        tree = Tree(self._messages.get(chat_id, []))
+        if chat is None or (leaf_id is not None and leaf_id not in tree):
+            return []
+        way = tree.path(leaf_id or chat.leaf_id)
+        return page(way, start=start, limit=limit, ascending=ascending)
+
+    async def search(
+        self, user_id: str, words: Sequence[str], *, before: FoundCursor | None, limit: int
+    ) -> Sequence[Message]:
+        self._check()
+        found = [
+            message
+            for chat in self._chats.values()
+            if chat.user_id == user_id
+            for message in self._messages[chat.chat_id]
+            if (before is None or _found_place(message) < (before.created_at_ms, before.message_id))
+            and found_in(indexed_words(message.content), words)
+        ]
+        return sorted(found, key=_found_place, reverse=True)[:limit]
+
+    async def put_share(self, share: Share) -> None:
+        self._check()
+        if share.chat_id not in self._chats:
+            raise HistoryConflict("the chat is gone")
+        self._shares[share.chat_id] = share
+
+    async def share(self, share_id: str) -> Share | None:
+        self._check()
+        return first(share for share in self._shares.values() if share.share_id == share_id)
+
+    async def share_of(self, chat_id: str) -> Share | None:
+        self._check()
+        return self._shares.get(chat_id)
+
+    async def delete_share(self, chat_id: str) -> bool:
+        self._check()
+        return self._shares.pop(chat_id, None) is not None
 
     # runs
 
     async def accept_prompt(
-        self, chat_id: str, *, prompt: Message, answer: Message, run: RunRecord, title: str = ""
+        self,
+        chat_id: str,
+        *,
+        prompt: Message | None,
+        answer: Message,
+        run: RunRecord,
+        title: str = "",
+        branch: bool = False,
     ) -> Chat:
         self._check()
         chat = self._chats.get(chat_id)
@@ -186,14 +212,17 @@ class MemoryHistory:
             return chat
         if chat.active_run_id is not None:
             raise HistoryConflict(f"{chat.active_run_id} is active in this chat")
-        if prompt.position != chat.next_position:
+        begins = prompt or answer
+        if begins.position != chat.next_position:
             raise HistoryConflict(
-                f"the next position is {chat.next_position}, not {prompt.position}"
+                f"the next position is {chat.next_position}, not {begins.position}"
             )
+        if not branch and not goes_on(begins, chat.leaf_id):
+            raise HistoryConflict(f"{chat.leaf_id} is shown, not {begins.parent_id}")
         key = run.idempotency_key
         if key and any(other.idempotency_key == key for other in runs.values()):
             raise HistoryConflict("another run has this idempotency key")
-        self._messages[chat_id] += [prompt, answer]
+        self._messages[chat_id] += [answer] if prompt is None else [prompt, answer]
         runs[run.run_id] = run
         self._chats[chat_id] = msgspec.structs.replace(
             chat,
@@ -201,6 +230,8 @@ class MemoryHistory:
             active_run_id=run.run_id,
             active_at_ms=run.created_at_ms,
             next_position=answer.position + 1,
+            leaf_id=answer.message_id,
+            branched=chat.branched or branch,
         )
         return self._chats[chat_id]
 
@@ -224,14 +255,14 @@ class MemoryHistory:
     async def run_by_key(self, chat_id: str, idempotency_key: str) -> RunRecord | None:
         self._check()
         of_chat = self._runs.get(chat_id, {}).values()
-        return _first(run for run in of_chat if run.idempotency_key == idempotency_key)
+        return first(run for run in of_chat if run.idempotency_key == idempotency_key)
 
     async def load_session(self, chat_id: str, *, messages: int, runs: int) -> SessionRecord | None:
         self._check()
         chat = self._chats.get(chat_id)
         if chat is None:
             return None
-        newest = await self.messages(chat_id, start=None, limit=messages, ascending=False)
+        newest = await self.path(chat_id, start=None, limit=messages, ascending=False)
         of_chat = self._runs[chat_id]
         ended = [run for run in reversed(of_chat.values()) if run.state != "active"]
         return SessionRecord(
@@ -255,5 +286,5 @@ class MemoryHistory:
         self._summaries[summary.chat_id] = summary
 
 
-def _first(found: Iterable[T]) -> T | None:
-    return next(iter(found), None)
+def _found_place(message: Message) -> tuple[int, str]:
+    return message.created_at_ms, message.message_id

@@ -1,62 +1,19 @@
-"""The port's calls as SQL, each within a transaction that its caller opens and ends."""
+"""The port's calls on chats and runs as SQL, each within its caller's transaction."""
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
+from contracts.branches import Tree, goes_on, page
 from contracts.errors import HistoryConflict
 from contracts.ports.history import ChatCursor
-from contracts.records import ApiKey, Chat, Message, RunRecord, SessionRecord, Summary, User
-from contracts.runs import Tier
-from ops.history.rows import columns, from_row, to_row
+from contracts.records import Chat, Message, MessageNode, RunRecord, SessionRecord, Summary
+from ops.history import sqlite_found as found
+from ops.history.sqlite_rows import insert, one, some, write
 
-R = TypeVar("R", bound=msgspec.Struct)
-
-_TABLES: dict[type[msgspec.Struct], str] = {
-    User: "users",
-    ApiKey: "api_keys",
-    Chat: "chats",
-    Message: "messages",
-    RunRecord: "runs",
-    Summary: "summaries",
-}
-_SELECT = {
-    kind: f"SELECT {', '.join(columns(kind))} FROM {table} WHERE "  # noqa: S608 - own names
-    for kind, table in _TABLES.items()
-}
-_INSERT = {
-    kind: f"INSERT INTO {table} ({', '.join(columns(kind))}) "  # noqa: S608 - own names
-    f"VALUES ({', '.join('?' * len(columns(kind)))})"
-    for kind, table in _TABLES.items()
-}
-
-
-def one(db: sqlite3.Connection, kind: type[R], condition: str, *values: Any) -> R | None:
-    """Return the record that meets a condition on unique columns."""
-    row = db.execute(_SELECT[kind] + condition, values).fetchone()
-    return None if row is None else from_row(kind, row)
-
-
-def some(db: sqlite3.Connection, kind: type[R], condition: str, *values: Any) -> list[R]:
-    """Return the records that meet a condition, in its order."""
-    return [from_row(kind, row) for row in db.execute(_SELECT[kind] + condition, values)]
-
-
-def insert(db: sqlite3.Connection, record: msgspec.Struct, *, unless_there: str = "") -> None:
-    """Insert a record; a row with the same value of `unless_there` is left as it is."""
-    unless = f" ON CONFLICT ({unless_there}) DO NOTHING" if unless_there else ""
-    db.execute(_INSERT[type(record)] + unless, to_row(record))
-
-
-def _write(db: sqlite3.Connection, record: msgspec.Struct, condition: str, *values: Any) -> int:
-    kind = type(record)
-    fields = ", ".join(f"{name} = ?" for name in columns(kind))
-    return db.execute(
-        f"UPDATE {_TABLES[kind]} SET {fields} WHERE {condition}",  # noqa: S608 - own names
-        (*to_row(record), *values),
-    ).rowcount
+Order = Literal["ASC", "DESC"]
 
 
 def ping(db: sqlite3.Connection) -> None:
@@ -64,38 +21,22 @@ def ping(db: sqlite3.Connection) -> None:
     db.execute("UPDATE pings SET count = count + 1")
 
 
-def create_user(db: sqlite3.Connection, user: User) -> None:
-    """Insert the user, unless it is there; HistoryConflict if its address is another's."""
-    present = one(db, User, "user_id = ?", user.user_id)
-    holder = present if user.email is None else one(db, User, "email = ?", user.email)
-    if holder != present or (present is not None and present.email != user.email):
-        raise HistoryConflict("another user has this e-mail address")
-    insert(db, user, unless_there="user_id")
-
-
-def set_tier(db: sqlite3.Connection, user_id: str, tier: Tier) -> bool:
-    """Set the tier; return whether there is such a user."""
-    changed = db.execute("UPDATE users SET tier = ? WHERE user_id = ?", (tier, user_id))
-    return changed.rowcount == 1
-
-
-def delete_api_key(db: sqlite3.Connection, user_id: str, key_id: str) -> bool:
-    """Delete a user's key; return whether there was one."""
-    deleted = db.execute("DELETE FROM api_keys WHERE user_id = ? AND key_id = ?", (user_id, key_id))
-    return deleted.rowcount == 1
-
-
 def list_chats(
-    db: sqlite3.Connection, user_id: str, before: ChatCursor | None, limit: int
+    db: sqlite3.Connection,
+    user_id: str,
+    before: ChatCursor | None,
+    limit: int,
+    pinned: bool | None,
 ) -> list[Chat]:
     """Return a page of a user's chats, most recently active first."""
+    which = "user_id = ?" if pinned is None else f"user_id = ? AND pinned = {int(pinned)}"
     order = "ORDER BY active_at_ms DESC, chat_id DESC LIMIT ?"
     if before is None:
-        return some(db, Chat, f"user_id = ? {order}", user_id, limit)
+        return some(db, Chat, f"{which} {order}", user_id, limit)
     return some(
         db,
         Chat,
-        f"user_id = ? AND (active_at_ms, chat_id) < (?, ?) {order}",
+        f"{which} AND (active_at_ms, chat_id) < (?, ?) {order}",
         user_id,
         before.active_at_ms,
         before.chat_id,
@@ -109,12 +50,14 @@ def update_chat(
     title: str | None,
     model: str | None,
     pinned: bool | None,
+    leaf_id: str | None,
 ) -> Chat | None:
     """Change what is not None."""
     db.execute(
         "UPDATE chats SET title = coalesce(?, title), model = coalesce(?, model), "
-        "pinned = coalesce(?, pinned) WHERE chat_id = ?",
-        (title, model, pinned, chat_id),
+        "pinned = coalesce(?, pinned), leaf_id = coalesce(?, leaf_id), "
+        "branched = branched OR ? WHERE chat_id = ?",
+        (title, model, pinned, leaf_id, leaf_id is not None, chat_id),
     )
     return one(db, Chat, "chat_id = ?", chat_id)
 
@@ -126,6 +69,7 @@ def delete_chat(db: sqlite3.Connection, chat_id: str) -> bool:
         return False
     if chat.active_run_id is not None:
         raise HistoryConflict(f"{chat.active_run_id} is active in this chat")
+    found.forget_chat(db, chat_id)
     db.execute("DELETE FROM chats WHERE chat_id = ?", (chat_id,))
     return True
 
@@ -135,7 +79,7 @@ def messages(
     chat_id: str,
     start: int | None,
     limit: int,
-    order: Literal["ASC", "DESC"],
+    order: Order,
 ) -> list[Message]:
     """Return messages by position from `start` on."""
     tail = f"ORDER BY position {order} LIMIT ?"
@@ -145,13 +89,43 @@ def messages(
     return some(db, Message, f"chat_id = ? AND position {compare} ? {tail}", chat_id, start, limit)
 
 
+def nodes(db: sqlite3.Connection, chat_id: str) -> list[MessageNode]:
+    """Return the tree of a chat's messages."""
+    return some(db, MessageNode, "chat_id = ? ORDER BY position", chat_id)
+
+
+def path(
+    db: sqlite3.Connection,
+    chat_id: str,
+    leaf_id: str | None,
+    start: int | None,
+    limit: int,
+    order: Order,
+) -> list[Message]:
+    """Return messages of a path by position from `start` on."""
+    chat = one(db, Chat, "chat_id = ?", chat_id)
+    if chat is None:
+        return []
+    if not chat.branched and leaf_id in (None, chat.leaf_id):
+        return messages(db, chat_id, start, limit, order)
+    tree = Tree(nodes(db, chat_id))
+    if leaf_id is not None and leaf_id not in tree:
+        return []
+    way = tree.path(leaf_id or chat.leaf_id)
+    wanted = page(way, start=start, limit=limit, ascending=order == "ASC")
+    positions = ", ".join(str(node.position) for node in wanted)
+    condition = f"chat_id = ? AND position IN ({positions}) ORDER BY position {order}"
+    return some(db, Message, condition, chat_id)
+
+
 def accept_prompt(
     db: sqlite3.Connection,
     chat_id: str,
-    prompt: Message,
+    prompt: Message | None,
     answer: Message,
     run: RunRecord,
     title: str,
+    branch: bool,
 ) -> Chat:
     """Store the turn and make its run the active one; see the port."""
     chat = one(db, Chat, "chat_id = ?", chat_id)
@@ -161,12 +135,16 @@ def accept_prompt(
         return chat
     if chat.active_run_id is not None:
         raise HistoryConflict(f"{chat.active_run_id} is active in this chat")
-    if prompt.position != chat.next_position:
-        raise HistoryConflict(f"the next position is {chat.next_position}, not {prompt.position}")
+    first = prompt or answer
+    if first.position != chat.next_position:
+        raise HistoryConflict(f"the next position is {chat.next_position}, not {first.position}")
+    if not branch and not goes_on(first, chat.leaf_id):
+        raise HistoryConflict(f"{chat.leaf_id} is shown, not {first.parent_id}")
     key = run.idempotency_key
     if key and one(db, RunRecord, "chat_id = ? AND idempotency_key = ?", chat_id, key):
         raise HistoryConflict("another run has this idempotency key")
-    insert(db, prompt)
+    if prompt is not None:
+        found.index(db, insert(db, prompt), chat.user_id, prompt.content)
     insert(db, answer)
     insert(db, run)
     after = msgspec.structs.replace(
@@ -175,8 +153,10 @@ def accept_prompt(
         active_run_id=run.run_id,
         active_at_ms=run.created_at_ms,
         next_position=answer.position + 1,
+        leaf_id=answer.message_id,
+        branched=chat.branched or branch,
     )
-    _write(db, after, "chat_id = ?", chat_id)
+    write(db, after, "chat_id = ?", chat_id)
     return after
 
 
@@ -188,8 +168,11 @@ def finish_run(db: sqlite3.Connection, chat_id: str, answer: Message, run: RunRe
     )
     if cleared.rowcount == 0:
         return False
-    _write(db, answer, "message_id = ?", answer.message_id)
-    _write(db, run, "run_id = ?", run.run_id)
+    write(db, answer, "message_id = ?", answer.message_id)
+    write(db, run, "run_id = ?", run.run_id)
+    number = db.execute("SELECT number FROM messages WHERE message_id = ?", (answer.message_id,))
+    for (row,) in number.fetchall():
+        found.index(db, row, run.user_id, answer.content)
     return True
 
 
@@ -200,7 +183,7 @@ def load_session(
     chat = one(db, Chat, "chat_id = ?", chat_id)
     if chat is None:
         return None
-    newest: Sequence[Message] = messages(db, chat_id, None, message_count, "DESC")
+    newest: Sequence[Message] = path(db, chat_id, None, None, message_count, "DESC")
     ended = "chat_id = ? AND state <> 'active' ORDER BY number DESC LIMIT ?"
     return SessionRecord(
         chat=chat,

@@ -9,6 +9,7 @@ from pathlib import Path
 from contracts.errors import HistoryRefused, HistoryUnavailable
 from ops.history.lanes import Job
 from ops.history.migrations import migrations
+from ops.history.sqlite_found import owner_word, words_of
 
 BUSY_MS = 2_000
 """How long a connection waits for another process's lock before it gives up: so short that a
@@ -29,6 +30,8 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         _enter_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
+        # What is deleted is overwritten: a deleted account leaves nothing in the file.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         connection.close()
@@ -57,6 +60,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     known = migrations("sqlite")
     version = 0
+    connection.create_function("parley_words", 1, words_of, deterministic=True)
+    connection.create_function("parley_owner", 1, owner_word, deterministic=True)
     for migration in known:
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -74,6 +79,16 @@ def migrate(connection: sqlite3.Connection) -> None:
             f"the history file has schema {version}, this Parley knows {len(known)}: "
             "start the newer one"
         )
+
+
+def shed(path: Path) -> None:
+    """Move all commits from the log into the file and empty the log, so that what was deleted
+    stands in neither; blocks. A reader may be in the way: then the next checkpoint does it."""
+    connection = connect(path)
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
 
 
 def commit_batch(connection: sqlite3.Connection, batch: Sequence[Job[sqlite3.Connection]]) -> None:

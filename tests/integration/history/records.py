@@ -3,6 +3,8 @@
 import os
 import time
 
+from msgspec.structs import replace
+
 from contracts.errors import Problem
 from contracts.ids import ENTROPY_BYTES, IdKind, make_id
 from contracts.ports.history import History
@@ -35,6 +37,7 @@ class Turn:
     ) -> None:
         at_ms = at_ms or 10_000 + position
         run_id = new_id("run")
+        self.again = False
         self.chat_id = chat.chat_id
         self.prompt = Message(
             message_id=new_id("msg"),
@@ -99,10 +102,37 @@ class Turn:
             ended_at_ms=at_ms + 500,
         )
 
-    async def accept(self, history: History, title: str = "") -> Chat:
+    async def accept(self, history: History, title: str = "", *, branch: bool = False) -> Chat:
         return await history.accept_prompt(
-            self.chat_id, prompt=self.prompt, answer=self.answer, run=self.run, title=title
+            self.chat_id,
+            prompt=None if self.again else self.prompt,
+            answer=self.answer,
+            run=self.run,
+            title=title,
+            branch=branch,
         )
+
+    def after(self, parent_id: str) -> "Turn":
+        """Let the prompt follow this message."""
+        self.prompt = replace(self.prompt, parent_id=parent_id)
+        return self
+
+    def to(self, prompt: Message) -> "Turn":
+        """Make it another answer to a prompt that is there."""
+        position = self.prompt.position
+        changes = {"parent_id": prompt.message_id, "position": position}
+        self.again, self.prompt = True, prompt
+        self.answer = replace(self.answer, **changes)
+        self.final_answer = replace(self.final_answer, **changes)
+        self.run = replace(self.run, prompt_id=prompt.message_id)
+        self.final_run = replace(self.final_run, prompt_id=prompt.message_id)
+        return self
+
+    def saying(self, prompt: str, answer: str) -> "Turn":
+        """Give both messages a text."""
+        self.prompt = replace(self.prompt, content=prompt)
+        self.final_answer = replace(self.final_answer, content=answer)
+        return self
 
     async def finish(self, history: History) -> bool:
         return await history.finish_run(self.chat_id, answer=self.final_answer, run=self.final_run)

@@ -1,12 +1,13 @@
 """Accounts and API keys, on every adapter."""
 
 import asyncio
+import time
 
 import msgspec
 import pytest
 
 from contracts.errors import HistoryConflict
-from contracts.records import ApiKey, User
+from contracts.records import ApiKey, User, UserSettings
 from tests.integration.history.conftest import Store
 from tests.integration.history.records import new_id, new_user
 
@@ -126,3 +127,42 @@ async def test_api_key_deleted_is_gone_at_once(store: Store) -> None:
     assert await store.one.api_key_by_hash(key.secret_hash) is None
     assert await store.one.list_api_keys(key.user_id) == []
     assert not await store.one.delete_api_key(key.user_id, key.key_id)
+
+
+async def test_user_updated_changes_what_is_given(store: Store) -> None:
+    user = new_user(new_email())
+    await store.one.create_user(user)
+    settings = UserSettings(system_prompt="Be brief.", temperature=0.5)
+    changed = await store.one.update_user(user.user_id, settings=settings, sessions_from_ms=77)
+    assert changed == msgspec.structs.replace(user, settings=settings, sessions_from_ms=77)
+    again = await store.two.update_user(user.user_id, password_hash="h")
+    assert again == msgspec.structs.replace(changed, password_hash="h")
+    assert await store.one.user_by_id(user.user_id) == again
+    assert await store.one.update_user(new_id("user"), password_hash="h") is None
+
+
+async def test_guest_given_an_address_is_an_account_with_it(store: Store) -> None:
+    guest, email = new_user(), new_email()
+    await store.one.create_user(guest)
+    named = msgspec.structs.replace(guest, email=email, password_hash="h")
+    assert await store.one.give_email(guest.user_id, email=email, password_hash="h") == named
+    assert await store.two.user_by_email(email) == named
+    assert await store.two.give_email(guest.user_id, email=email, password_hash="h") == named
+    other = new_user()
+    await store.one.create_user(other)
+    for user_id, address in ((other.user_id, email), (guest.user_id, new_email())):
+        with pytest.raises(HistoryConflict):
+            await store.two.give_email(user_id, email=address, password_hash="x")
+    assert await store.one.user_by_id(other.user_id) == other
+    assert await store.one.give_email(new_id("user"), email=new_email(), password_hash="x") is None
+
+
+async def test_session_ended_is_remembered_until_its_time(store: Store) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    ended, over = new_id("login"), new_id("login")
+    await store.one.end_session(over, until_ms=now_ms - 60_000)
+    await store.one.end_session(ended, until_ms=now_ms + 60_000)
+    await store.one.end_session(ended, until_ms=now_ms + 60_000)
+    assert await store.two.session_ended(ended)
+    assert not await store.two.session_ended(new_id("login"))
+    assert store.name == "memory" or not await store.two.session_ended(over)

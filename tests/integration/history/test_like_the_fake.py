@@ -27,10 +27,12 @@ class RandomCalls:
         self._turns: dict[str, list[Turn]] = {chat.chat_id: [] for chat in self._chats}
         self._at_ms = 10_000
         self._known: Chat | None = None
+        self._stored: set[str] = set()
 
-    def draw(self, known: Chat | None, chat: Chat) -> tuple[str, Call]:
-        """Return a call and its name; `known` is what the fake has of the chat."""
-        self._known = known
+    def draw(self, known: Chat | None, stored: set[str], chat: Chat) -> tuple[str, Call]:
+        """Return a call and its name; `known` is what the fake has of the chat, `stored` the
+        ids of its messages."""
+        self._known, self._stored = known, stored
         draws = [
             self._accept,
             self._accept,
@@ -57,8 +59,16 @@ class RandomCalls:
         self._at_ms += self._random.choice((0, 1, 50, MONTH_MS))
         key = self._random.choice((None, "a", "b", new_id("req")))
         turn = Turn(chat, max(0, position), key=key, at_ms=self._at_ms)
-        self._turns[chat.chat_id].append(turn)
-        return "accept", turn.accept
+        turn.saying(*self._random.sample(("a pot", "the kiln", "a kiln of pots", ""), 2))
+        turns = self._turns[chat.chat_id]
+        earlier = [t for t in turns if t.answer.message_id in self._stored]
+        branch = self._random.random() < 0.3
+        if earlier and self._random.random() < 0.4:
+            turn.after(self._random.choice(earlier).answer.message_id)
+        elif branch and earlier:
+            turn.to(self._random.choice(earlier).prompt)
+        turns.append(turn)
+        return "accept", lambda history: turn.accept(history, branch=branch)
 
     def _accept_again(self, chat: Chat) -> tuple[str, Call]:
         turns = self._turns[chat.chat_id]
@@ -78,8 +88,10 @@ class RandomCalls:
     def _update(self, chat: Chat) -> tuple[str, Call]:
         title = self._random.choice((None, "", "Pots"))
         pinned = self._random.choice((None, True, False))
+        accepted = [t for t in self._turns[chat.chat_id] if t.answer.message_id in self._stored]
+        leaf_id = self._random.choice((None, *(t.answer.message_id for t in accepted)))
         return "update", lambda history: history.update_chat(
-            chat.chat_id, title=title, pinned=pinned
+            chat.chat_id, title=title, pinned=pinned, leaf_id=leaf_id
         )
 
     def _delete(self, chat: Chat) -> tuple[str, Call]:
@@ -103,6 +115,9 @@ class RandomCalls:
         ascending = self._random.random() < 0.5
         before = self._random.choice((None, ChatCursor(self._at_ms, chat.chat_id)))
         turn = self._random.choice(self._turns[chat.chat_id] or [Turn(chat, 0)])
+        pinned = self._random.choice((None, True, False))
+        leaf_id = self._random.choice((None, turn.answer.message_id))
+        words = self._random.choice((["pot"], ["a", "kil"], ["kiln", "po"], ["x"]))
         name, call = self._random.choice(
             (
                 ("get", self._get(chat)),
@@ -114,7 +129,20 @@ class RandomCalls:
                 ),
                 (
                     "list",
-                    lambda history: history.list_chats(self._user_id, before=before, limit=limit),
+                    lambda history: history.list_chats(
+                        self._user_id, before=before, limit=limit, pinned=pinned
+                    ),
+                ),
+                (
+                    "path",
+                    lambda history: history.path(
+                        chat.chat_id, leaf_id=leaf_id, start=start, limit=limit, ascending=ascending
+                    ),
+                ),
+                ("nodes", lambda history: history.nodes(chat.chat_id)),
+                (
+                    "search",
+                    lambda history: history.search(self._user_id, words, before=None, limit=limit),
                 ),
                 (
                     "load",
@@ -150,7 +178,8 @@ async def test_random_calls_are_answered_as_by_the_fake(store: Store, seed: int)
     done: list[str] = []
     for number in range(120):
         chat = calls.chat()
-        name, call = calls.draw(await fake.chat(chat.chat_id), chat)
+        stored = {node.message_id for node in await fake.nodes(chat.chat_id)}
+        name, call = calls.draw(await fake.chat(chat.chat_id), stored, chat)
         done.append(f"{name} {chat.chat_id[-4:]}")
         expected = await outcome(call, fake)
         answered = await outcome(call, (store.one, store.two)[number % 2])

@@ -22,7 +22,11 @@ async def test_prompt_accepted_is_stored_with_its_pending_answer(store: Store) -
     turn = Turn(chat, 0, key="k")
     after = await turn.accept(store.one)
     assert after == msgspec.structs.replace(
-        chat, active_run_id=turn.run.run_id, active_at_ms=10_000, next_position=2
+        chat,
+        active_run_id=turn.run.run_id,
+        active_at_ms=10_000,
+        next_position=2,
+        leaf_id=turn.answer.message_id,
     )
     assert await store.two.chat(chat.chat_id) == after
     found = await store.two.messages(chat.chat_id, start=None, limit=5, ascending=True)

@@ -1,0 +1,85 @@
+"""Words of a text as the search knows them: the same in every store. Pure.
+
+A word is a run of letters and digits, folded in case and without accents. Chinese and
+Japanese are written without spaces: there each two neighbouring characters are a word.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+WORD_MAX = 40
+"""A longer run of letters is known by its beginning."""
+TEXT_MAX = 20_000
+"""Characters of a message that are searched."""
+INDEXED_MAX = 256
+"""Different words of a message that are searched, the first ones."""
+
+_CJK = ((0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF))
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word and where it stands: code points `start` ≤ i < `end` of the text."""
+
+    text: str
+    start: int
+    end: int
+
+
+def words_in(text: str) -> Iterator[Word]:
+    """Yield the words of `text` in order."""
+    start = 0
+    while start < len(text):
+        if not text[start].isalnum():
+            start += 1
+            continue
+        end = start + 1
+        if _is_cjk(text[start]):
+            pair = end < len(text) and _is_cjk(text[end])
+            follows = start > 0 and _is_cjk(text[start - 1])
+            if pair or not follows:
+                stop = end + 1 if pair else end
+                yield Word(_folded(text[start:stop]), start, stop)
+            start = end
+            continue
+        while end < len(text) and _continues(text[end]):
+            end += 1
+        folded = _folded(text[start:end])
+        if folded:
+            yield Word(folded[:WORD_MAX], start, end)
+        start = end
+
+
+def indexed_words(text: str) -> tuple[str, ...]:
+    """Return the different words by which a message is found, in order of appearance."""
+    found: dict[str, None] = {}
+    for word in words_in(text[:TEXT_MAX]):
+        found[word.text] = None
+        if len(found) == INDEXED_MAX:
+            break
+    return tuple(found)
+
+
+def found_in(words: Sequence[str], asked: Sequence[str]) -> bool:
+    """Say whether a message with these words is found by what was asked: every word asked is
+    among them, the last one at least as the beginning of one."""
+    if not asked:
+        return False
+    there = set(words)
+    return all(word in there for word in asked[:-1]) and (
+        asked[-1] in there or any(word.startswith(asked[-1]) for word in words)
+    )
+
+
+def _continues(char: str) -> bool:
+    return (char.isalnum() or unicodedata.combining(char) != 0) and not _is_cjk(char)
+
+
+def _is_cjk(char: str) -> bool:
+    return any(low <= ord(char) <= high for low, high in _CJK)
+
+
+def _folded(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in plain if char.isalnum())
