@@ -7,7 +7,7 @@ refuses entries that carry an older one.
 
 from contracts.base import Wire
 from contracts.events import RunEvent
-from contracts.runs import RunOutcome
+from contracts.runs import RunOutcome, TokenLogprob
 
 CLOSING_ATTEMPT = 1 << 62
 """The attempt number of a claim that closes a run: none may claim after it but another
@@ -35,7 +35,8 @@ class LogEntry(Wire):
     the first of them being output token number `offset`; text of held-back tokens (half a
     character, the possible start of a stop string) appears in a later entry. `end` marks
     the last entry of the worker: tokens end here; for a chat the terminal event follows in
-    an entry of the session, for an API run this is the end.
+    an entry of the session, for an API run this is the end. `logprobs`, where the run asks
+    for them, has one for each of `tokens`.
     """
 
     epoch: int
@@ -45,6 +46,7 @@ class LogEntry(Wire):
     offset: int = 0
     at_ms: int = 0
     end: RunOutcome | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
     @property
     def next_seq(self) -> int:

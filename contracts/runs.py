@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import msgspec
+
 from contracts.base import Wire
 from contracts.errors import Problem
 
@@ -12,11 +14,21 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 Degradation = Literal["deferred", "downgraded", "shortened"]
 
 
+class Guide(Wire):
+    """A form that the text must have: any JSON object, or JSON of a schema (`json_schema`, the
+    schema's own JSON text)."""
+
+    kind: Literal["json_object", "json_schema"]
+    json_schema: str = ""
+
+
 class Sampling(Wire):
     """How tokens are drawn. Ranges are checked by the edge, not here.
 
     `max_tokens` ≥ 1 counts new tokens; 0 ≤ `min_tokens` ≤ `max_tokens`; `temperature` 0 is
-    greedy; `top_k` 0 means all; `seed` None lets the engine choose.
+    greedy; `top_k` 0 means all; `seed` None lets the engine choose. `logit_bias` are pairs of
+    a token and what is added to its logit, -100 to 100. `logprobs` k asks for the logarithm
+    of each token's probability and the k likeliest at its place; None asks for none.
     """
 
     max_tokens: int
@@ -31,14 +43,27 @@ class Sampling(Wire):
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    logprobs: int | None = None
+    guide: Guide | None = None
+
+
+class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
+    """How likely a token was: the natural logarithm of its probability, and the likeliest
+    tokens at its place with theirs. An array on the wire: there is one for each token."""
+
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
 
 
 class Usage(Wire, omit_defaults=False):
-    """Token counts of a run. `cached_tokens` ≤ `prompt_tokens` came from the prefix cache."""
+    """Token counts of a run. `cached_tokens` ≤ `prompt_tokens` came from the prefix cache.
+    `degraded` says what was done to the run because the pool was over capacity."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    degraded: tuple[Degradation, ...] = ()
 
 
 class RunSpec(Wire):
@@ -46,7 +71,8 @@ class RunSpec(Wire):
 
     `chat_id` None marks an API run: it belongs to no chat, its log's end entry is its
     terminal event. `message_id` is the answer's. `block_keys` name the prompt's prefix
-    blocks for affinity (empty until the scheduler uses them).
+    blocks for affinity (empty until the scheduler uses them). `reader` names the edge that
+    alone reads the answer, where nobody wants it once that edge is gone ("": others may).
     """
 
     run_id: str
@@ -60,6 +86,9 @@ class RunSpec(Wire):
     chat_id: str | None = None
     message_id: str = ""
     block_keys: tuple[str, ...] = ()
+    home: str = ""
+    deferrable: bool = False
+    reader: str = ""
 
 
 class RunOutcome(Wire):

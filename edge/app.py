@@ -20,11 +20,11 @@ from edge.health import Health
 from edge.identity import Identity
 from edge.models import Models
 from edge.openai_api import OpenAiApi
+from edge.openai_errors import answer_exception
 from edge.openapi import Documents
 from edge.ownership import Ownership
 from edge.page import Page
 from edge.passwords import Passwords
-from edge.problems import answer_exception
 from edge.prompts import Prompts
 from edge.request_context import EdgeApp
 from edge.routes import handlers

@@ -54,8 +54,10 @@ class EdgeConfig:
     """Limits in counts, bytes and seconds.
 
     `models` must not be empty; `default_model` '' means the first of them. Of `token_keys`
-    the first signs and all verify, so keys can be rotated. `secure_cookies` marks cookies
-    Secure even if this process sees plain HTTP (behind a proxy that ends TLS).
+    the first signs and all verify, so keys can be rotated. `reader` names this life of this
+    edge to schedulers, which stop what only it reads once it is gone ('': they don't).
+    `secure_cookies` marks cookies Secure even if this process sees plain HTTP (behind a proxy
+    that ends TLS).
     `status_silence_s` without a status makes a pool unusable. `command_margin_s` is how much
     earlier a command expires than its client is told so. A reader that takes nothing for
     `slow_reader_s`, or falls `backlog_max` events behind, is disconnected and may resume.
@@ -64,6 +66,7 @@ class EdgeConfig:
     models: tuple[ModelPool, ...]
     token_keys: tuple[TokenKey, ...]
     default_model: str = ""
+    reader: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
     static_dir: Path = field(default=Path(__file__).parent / "static")

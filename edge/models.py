@@ -149,6 +149,11 @@ class Models:
             )
         return model
 
+    def engine(self, model: ModelPool) -> str | None:
+        """Return what kind of engine serves the model, None while unknown."""
+        status = self._board.last(model.pool)
+        return status.engine if status else None
+
     def context_length(self, model: ModelPool) -> int | None:
         """Return the window in tokens, None while unknown."""
         status = self._board.last(model.pool)

@@ -7,9 +7,11 @@ itself, and follows its log to the worker's end entry. A disconnect stops it.
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from litestar.types import ASGIApp
+from msgspec.structs import replace
 
 from contracts.codec import encode
 from contracts.errors import BusUnavailable, Refused, StreamFull
@@ -18,22 +20,40 @@ from contracts.ports.bus import Bus
 from contracts.ports.clock import Clock
 from contracts.ports.text import TextCodec, Turn
 from contracts.ports.token_log import TokenLog
-from contracts.runs import RunSpec
+from contracts.runs import RunSpec, Sampling
 from contracts.subjects import run_queue
 from edge.bodies import invalid, read_bytes
 from edge.config import EdgeConfig, ModelPool
 from edge.identity import Caller, Identity
 from edge.metrics import PROMPTS
 from edge.models import Models
-from edge.openai_chunks import ApiKind, ChunkEncoder
+from edge.openai_chunks import AnswerEncoder, ApiKind, Choice, Logprobs
+from edge.openai_errors import Unsupported
+from edge.openai_messages import ToolUse
 from edge.openai_requests import ChatRequest, CompletionRequest, parse
-from edge.openai_runs import ApiRun, RunCanceller, StreamedAnswer, WholeAnswer
+from edge.openai_runs import ApiRun, ApiRuns, RunCanceller, StreamedAnswer, WholeAnswer
 from edge.problems import UNAVAILABLE_RETRY_MS, refuse
+from edge.prompts import SEED_MAX
 from edge.replies import json_reply
 from edge.routes import AnyRequest, Route, arrived_s
 from edge.streaming import OpenStreams
+from edge.tool_calls import CLOSING, CallReader
 
 _LONG_TEXT_CHARS = 16_384
+_SEED_BYTES = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A request made ready: its prompts in tokens, and what is said before each choice."""
+
+    kind: ApiKind
+    model: ModelPool
+    caller: Caller
+    prompts: Sequence[tuple[int, ...]]
+    arrived_s: float
+    echoes: Sequence[str] = ()
+    use: ToolUse | None = None
 
 
 class OpenAiApi:
@@ -91,22 +111,30 @@ class OpenAiApi:
     async def complete(self, request: AnyRequest) -> ASGIApp:
         """POST /v1/completions."""
         caller = await self._identity.caller(request)
-        body = parse(await read_bytes(request), CompletionRequest)
+        body = parse(await read_bytes(request), CompletionRequest, "completion")
         model = self._models.find(body.model)
         self._models.check(model, caller.tier)
-        prompt = body.one_prompt()
-        if isinstance(prompt, str):
-            prompt = await self._encoded(model, prompt)
-        return await self._answer("completion", caller, prompt, body, arrived_s(request))
+        codec = self._codecs[model.model]
+        prompts = [
+            await self._encoded(model, prompt) if isinstance(prompt, str) else prompt
+            for prompt in body.prompts()
+        ]
+        echoes = [""] * len(prompts)
+        if body.echo:
+            echoes = [codec.decode(prompt) for prompt in prompts]
+        made = Made("completion", model, caller, prompts, arrived_s(request), echoes=echoes)
+        return await self._answer(made, body)
 
     async def chat(self, request: AnyRequest) -> ASGIApp:
         """POST /v1/chat/completions."""
         caller = await self._identity.caller(request)
-        body = parse(await read_bytes(request), ChatRequest)
+        body = parse(await read_bytes(request), ChatRequest, "chat")
         model = self._models.find(body.model)
         self._models.check(model, caller.tier)
-        prompt = await self._rendered(model, body.turns())
-        return await self._answer("chat", caller, prompt, body, arrived_s(request))
+        use = body.tool_use()
+        prompt = await self.rendered(model, body.turns(), use)
+        made = Made("chat", model, caller, [prompt], arrived_s(request), use=use)
+        return await self._answer(made, body)
 
     async def _encoded(self, model: ModelPool, text: str) -> tuple[int, ...]:
         codec = self._codecs[model.model]
@@ -114,56 +142,119 @@ class OpenAiApi:
             return await asyncio.to_thread(codec.encode, text)
         return codec.encode(text)
 
-    async def _rendered(self, model: ModelPool, turns: Sequence[Turn]) -> tuple[int, ...]:
+    async def rendered(
+        self, model: ModelPool, turns: Sequence[Turn], use: ToolUse | None
+    ) -> tuple[int, ...]:
+        """Return the tokens of a conversation. Raises Unsupported where it has tools and the
+        model's template has none, Refused where the template does not take it."""
         codec = self._codecs[model.model]
-        if sum(len(turn.content) for turn in turns) > _LONG_TEXT_CHARS:
-            return await asyncio.to_thread(codec.render_chat, turns)
+        if not codec.tool_form:
+            if use is not None:
+                raise Unsupported("tools", f"the chat template of {model.model} defines no tools")
+            if any(turn.role == "tool" or turn.tool_calls for turn in turns):
+                raise Unsupported(
+                    "messages", f"the chat template of {model.model} knows no calls of tools"
+                )
+        tools = () if use is None else use.tools
+        if sum(len(turn.content) for turn in turns) > _LONG_TEXT_CHARS or tools:
+            return await asyncio.to_thread(codec.render_chat, turns, tools)
         return codec.render_chat(turns)
 
-    async def _answer(
-        self,
-        kind: ApiKind,
-        caller: Caller,
-        prompt: tuple[int, ...],
-        body: CompletionRequest | ChatRequest,
-        arrived: float,
-    ) -> ASGIApp:
-        model = self._models.find(body.model)
-        max_tokens = self._room(model, len(prompt), body.wanted_tokens)
-        now_ms = self._clock.now_ms()
-        spec = RunSpec(
-            run_id=make_id("run", now_ms, self._clock.entropy(ENTROPY_BYTES)),
-            pool=model.pool,
-            model=model.model,
-            user_id=caller.user_id,
-            prompt_tokens=prompt,
-            sampling=body.sampling(max_tokens, model.sampling),
-            submitted_at_ms=now_ms,
-            tier=caller.tier,
-        )
-        self._streams.check()
-        async with AsyncExitStack() as stack:
-            reader = self._log.follow(spec.run_id, after=0)
-            await stack.enter_async_context(reader)
-            try:
-                await self._submit(spec)
-            except Refused as refusal:
-                PROMPTS.labels("openai", refusal.problem.code).inc()
-                raise
-            PROMPTS.labels("openai", "accepted").inc()
-            run = ApiRun(spec, reader, self._canceller, held=stack.pop_all(), arrived_s=arrived)
-        encoder = ChunkEncoder(
-            kind,
-            run_id=spec.run_id,
-            model=spec.model,
-            created_s=now_ms // 1000,
+    async def _answer(self, made: Made, body: CompletionRequest | ChatRequest) -> ASGIApp:
+        specs = self._specs(made, body)
+        codec = self._codecs[made.model.model]
+        a_prompt = body.n or 1
+        choices = [
+            Choice(
+                index,
+                spec.run_id,
+                echo=made.echoes[index // a_prompt] if made.echoes else "",
+                reader=None if made.use is None else CallReader(),
+            )
+            for index, spec in enumerate(specs)
+        ]
+        encoder = AnswerEncoder(
+            made.kind,
+            choices,
+            Logprobs(made.kind, codec, wanted=body.likeliest is not None, ends=not body.ignore_eos),
+            model=made.model.model,
+            created_s=specs[0].submitted_at_ms // 1000,
+            choices_a_prompt=a_prompt,
             include_usage=body.include_usage,
         )
+        runs = await self._submitted(specs, made.arrived_s)
         if body.stream:
-            return StreamedAnswer(run, encoder, self._streams)
-        return WholeAnswer(run, encoder)
+            return StreamedAnswer(runs, encoder, self._streams)
+        return WholeAnswer(runs, encoder)
 
-    def _room(self, model: ModelPool, prompt_tokens: int, wanted: int | None) -> int:
+    def _specs(self, made: Made, body: CompletionRequest | ChatRequest) -> list[RunSpec]:
+        """Return a run for each choice. Raises Refused, InvalidRequest."""
+        model = made.model
+        now_ms = self._clock.now_ms()
+        specs = []
+        for prompt in made.prompts:
+            max_tokens = self.room(model, len(prompt), body.wanted_tokens)
+            sampling = self.drawn(model, body.sampling(max_tokens, model.sampling))
+            if made.use is not None and made.use.one:
+                sampling = replace(sampling, stop=(*sampling.stop, CLOSING))
+            for number in range(body.n or 1):
+                seed = sampling.seed
+                if seed is not None:
+                    seed = (seed + number) % (SEED_MAX + 1)
+                specs.append(
+                    RunSpec(
+                        run_id=make_id("run", now_ms, self._clock.entropy(ENTROPY_BYTES)),
+                        pool=model.pool,
+                        model=model.model,
+                        user_id=made.caller.user_id,
+                        prompt_tokens=prompt,
+                        sampling=replace(sampling, seed=seed),
+                        submitted_at_ms=now_ms,
+                        tier=made.caller.tier,
+                        reader=self._config.reader,
+                    )
+                )
+        return specs
+
+    def drawn(self, model: ModelPool, sampling: Sampling) -> Sampling:
+        """Return `sampling` as this model can be asked for it, and so that another worker can
+        repeat it: what must be replayed there (penalties, a guide) needs a seed if it is drawn.
+
+        Raises InvalidRequest: a token that the model does not have; a guide for an engine that
+        is only simulated.
+        """
+        codec = self._codecs[model.model]
+        for token, _ in sampling.logit_bias:
+            if not codec.token_bytes(token):
+                raise invalid("logit_bias", f"the model has no token {token}")
+        if sampling.guide is not None and self._models.engine(model) == "sim":
+            raise Unsupported("response_format", "a simulated engine can't be held to a form")
+        replayed = sampling.guide or sampling.presence_penalty or sampling.frequency_penalty
+        if replayed and sampling.seed is None and sampling.temperature > 0:
+            seed = int.from_bytes(self._clock.entropy(_SEED_BYTES), "big")
+            return replace(sampling, seed=seed)
+        return sampling
+
+    async def _submitted(self, specs: Sequence[RunSpec], arrived: float) -> ApiRuns:
+        """Submit the runs and return them with their readers; if one is refused, none runs."""
+        self._streams.check()
+        runs: list[ApiRun] = []
+        async with AsyncExitStack() as stack:
+            try:
+                for spec in specs:
+                    reader = self._log.follow(spec.run_id, after=0)
+                    await stack.enter_async_context(reader)
+                    await self._submit(spec)
+                    runs.append(ApiRun(spec, reader))
+            except Refused as refusal:
+                PROMPTS.labels("openai", refusal.problem.code).inc()
+                for run in runs:
+                    await self._canceller.cancel(run.spec.run_id, run.spec.pool, patience_s=0.0)
+                raise
+            PROMPTS.labels("openai", "accepted").inc(len(runs))
+            return ApiRuns(runs, self._canceller, held=stack.pop_all(), arrived_s=arrived)
+
+    def room(self, model: ModelPool, prompt_tokens: int, wanted: int | None) -> int:
         """Return how many tokens may be written. Raises Refused, InvalidRequest."""
         window = self._models.context_length(model)
         if window is None:

@@ -1,4 +1,4 @@
-"""Refusals as HTTP answers: RFC 9457 problem documents, and OpenAI's error bodies on `/v1`."""
+"""Refusals as HTTP answers: RFC 9457 problem documents (`openai_errors` has those of `/v1`)."""
 
 import math
 from typing import Any
@@ -76,7 +76,7 @@ def problem_document(
     }
     if request_id:
         document["requestId"] = request_id
-    wait_ms = _retry_after_ms(problem)
+    wait_ms = retry_after_ms(problem)
     if wait_ms is not None:
         document["retryAfterMs"] = wait_ms
     if problem.active_run_id is not None:
@@ -85,24 +85,10 @@ def problem_document(
     return document
 
 
-def openai_error(problem: Problem, param: str | None = None) -> dict[str, Any]:
-    """Return the same refusal as OpenAI's clients expect it."""
-    kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-    kind = "server_error" if problem.status >= 500 else "invalid_request_error"
-    return {
-        "error": {
-            "message": problem.detail,
-            "type": kinds.get(problem.status, kind),
-            "param": param,
-            "code": problem.code,
-        }
-    }
-
-
 def problem_headers(problem: Problem) -> dict[str, str]:
     """Return the headers that belong to a problem."""
     headers = {"cache-control": "no-store"}
-    wait_ms = _retry_after_ms(problem)
+    wait_ms = retry_after_ms(problem)
     if wait_ms is not None:
         headers["retry-after"] = str(max(1, math.ceil(wait_ms / 1000)))
     if problem.status == 401:
@@ -110,7 +96,7 @@ def problem_headers(problem: Problem) -> dict[str, str]:
     return headers
 
 
-def _retry_after_ms(problem: Problem) -> int | None:
+def retry_after_ms(problem: Problem) -> int | None:
     """Return when to try again: every 503 says so, whoever refused."""
     if problem.retry_after_ms is None and problem.status == 503:
         return UNAVAILABLE_RETRY_MS
@@ -142,22 +128,30 @@ def problem_of(error: Exception) -> tuple[Problem, tuple[FieldError, ...]]:
 
 def answer_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer any exception of a handler or of routing (Litestar's exception handler)."""
+    problem, errors, headers = reported(request, error)
+    request_id = request_id_of(request)
+    return Response(
+        msgspec.json.encode(problem_document(problem, request_id=request_id, errors=errors)),
+        status_code=problem.status,
+        media_type=PROBLEM_TYPE,
+        headers=headers,
+    )
+
+
+def request_id_of(request: Request[Any, Any, Any]) -> str:
+    """Return the id under which a request is logged and answered."""
+    request_id: str = request.scope.get("state", {}).get("request_id", "")
+    return request_id
+
+
+def reported(
+    request: Request[Any, Any, Any], error: Exception
+) -> tuple[Problem, tuple[FieldError, ...], dict[str, str]]:
+    """Return what a client is told of an exception, with the headers; log what is our fault."""
     problem, errors = problem_of(error)
-    request_id = request.scope.get("state", {}).get("request_id", "")
     if problem.code == "internal":
-        _log.error("request.broke", request_id=request_id, exc_info=error)
+        _log.error("request.broke", request_id=request_id_of(request), exc_info=error)
     headers = problem_headers(problem)
     if isinstance(error, HTTPException) and error.status_code == 405:
         headers.update({k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"})
-    if request.scope["path"].startswith("/v1/"):
-        body: dict[str, Any] = openai_error(problem, errors[0].field if errors else None)
-        media_type = "application/json"
-    else:
-        body = problem_document(problem, request_id=request_id, errors=errors)
-        media_type = PROBLEM_TYPE
-    return Response(
-        msgspec.json.encode(body),
-        status_code=problem.status,
-        media_type=media_type,
-        headers=headers,
-    )
+    return problem, errors, headers

@@ -186,11 +186,12 @@ class Answering:
         if run is None or run.outcome is not None or run.cancelled:
             return []
         output = message.output
-        tokens = output.tokens
+        tokens, logprobs = output.tokens, output.logprobs
         if output.start is not None and output.start != run.received:
             if output.start > run.received:
                 raise InvariantBroken("the engine left out tokens")
             tokens = tokens[run.received - output.start :]
+            logprobs = logprobs[run.received - output.start :]
         if not run.received:
             self._first_output(run, output.cached_tokens, now_ms)
         run.received += len(tokens)
@@ -202,11 +203,12 @@ class Answering:
             if again != expected or (run.replay and output.finish):
                 problem = _cannot_resume("the engine does not draw the same tokens again")
                 return [*self._free(run, output.finish), *self._end(run, "error", now_ms, problem)]
-            tokens = tokens[len(again) :]
+            tokens, logprobs = tokens[len(again) :], logprobs[len(again) :]
         step = run.answer.push(tokens)
         self._rates.decoded(step.accepted)
         run.tokens += step.accepted
         run.unwritten.tokens += tokens[: step.accepted]
+        run.unwritten.logprobs += logprobs[: step.accepted]
         if step.text:
             run.unwritten.text.append(step.text)
         if step.stopped:

@@ -15,9 +15,10 @@ from contracts.base import Wire
 from contracts.errors import EngineDead, EngineRefused
 from contracts.ports.clock import Clock
 from contracts.ports.engine import EngineInfo, EngineLoad, EngineOutput
-from contracts.runs import Sampling
+from contracts.runs import Sampling, TokenLogprob
 
 _MASK = (1 << 64) - 1
+_BIAS_MAX = 100.0
 
 
 class SimConfig(Wire):
@@ -172,6 +173,8 @@ class SimEngine:
                 f"a prompt of {len(prompt)} tokens does not fit a window of "
                 f"{self._config.context_length}"
             )
+        if sampling.guide is not None:
+            raise EngineRefused("a simulated engine draws words, not JSON")
         cached = self._cached(prompt)
         request = _Request(
             prompt=prompt,
@@ -256,7 +259,7 @@ class SimEngine:
         if may_end and config.eos_every and (drawn >> 32) % config.eos_every == 0:
             token = config.eos_token
         else:
-            token = config.vocabulary[drawn % len(config.vocabulary)]
+            token = _drawn(drawn, config.vocabulary, sampling.logit_bias)
         request.state = _mix(request.state, token)
         finish: Literal["stop", "length"] | None = "stop" if token == config.eos_token else None
         if finish is None and request.produced + 1 >= request.limit:
@@ -266,6 +269,9 @@ class SimEngine:
             finish=finish,
             cached_tokens=None if request.produced else request.cached,
             start=request.produced,
+            logprobs=()
+            if sampling.logprobs is None
+            else (_logprob(drawn, token, config.vocabulary, sampling.logprobs),),
         )
         request.produced += 1
         self._said += 1
@@ -274,6 +280,29 @@ class SimEngine:
         if config.duplicate_every and self._outputs % config.duplicate_every == 0:
             request.outputs.append(output)
         request.ready.set()
+
+
+def _drawn(drawn: int, vocabulary: Sequence[int], biases: Sequence[tuple[int, float]]) -> int:
+    """Return the token of a draw: one that a bias of 100 forces, else the next of the
+    vocabulary that none of -100 forbids. Lesser biases do not move a simulated draw."""
+    for token, added in biases:
+        if added >= _BIAS_MAX:
+            return token
+    forbidden = [token for token, added in biases if added <= -_BIAS_MAX]
+    size = len(vocabulary)
+    for place in range(size if forbidden else 0):
+        token = vocabulary[(drawn + place) % size]
+        if token not in forbidden:
+            return token
+    return vocabulary[drawn % size]
+
+
+def _logprob(drawn: int, token: int, vocabulary: Sequence[int], asked: int) -> TokenLogprob:
+    """Return likelihoods as plausible as the tokens: the drawn one is always the likeliest."""
+    own = -(drawn % 1000 + 1) / 1000
+    others = (vocabulary[(drawn + place) % len(vocabulary)] for place in range(1, asked + 1))
+    top = [token, *(other for other in others if other != token)][:asked]
+    return TokenLogprob(own, tuple((each, own - place) for place, each in enumerate(top)))
 
 
 def _mix(state: int, value: int) -> int:

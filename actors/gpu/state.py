@@ -8,7 +8,7 @@ from contracts.events import MessageDelta, RunEvent, RunRecovered, RunStarted
 from contracts.log import LogEntry, LogSnapshot
 from contracts.ports.text import TextCodec
 from contracts.ports.token_log import LogState
-from contracts.runs import FinishReason, RunOutcome, RunSpec, Sampling, Usage
+from contracts.runs import FinishReason, RunOutcome, RunSpec, Sampling, TokenLogprob, Usage
 
 MARKS_MAX = 64
 
@@ -36,6 +36,7 @@ class Unwritten:
 
     tokens: list[int] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -164,6 +165,7 @@ class Run:
             offset=len(self.committed.tokens),
             at_ms=now_ms,
             end=self.outcome,
+            logprobs=tuple(self.unwritten.logprobs),
         )
         self.unwritten = Unwritten()
         return entry
@@ -180,8 +182,11 @@ class Run:
 
 def must_replay(sampling: Sampling) -> bool:
     """Say whether an answer can't be continued from its tokens alone: a seeded draw has a
-    state, and presence and frequency penalties count output tokens, not the prompt's."""
+    state, presence and frequency penalties count output tokens, not the prompt's, and a guide
+    begins with the output."""
     seeded = sampling.temperature > 0 and sampling.seed is not None
+    if sampling.guide is not None:
+        return True
     return seeded or sampling.presence_penalty != 0 or sampling.frequency_penalty != 0
 
 

@@ -17,7 +17,7 @@ from actors.gpu.keeper import Keeper
 from actors.gpu.orphans import end_processes, engine_processes, first_in_children
 from contracts.errors import EngineDead, EngineRefused
 from contracts.ports.engine import EngineInfo, EngineLoad, EngineOutput
-from contracts.runs import Sampling
+from contracts.runs import Guide, Sampling, TokenLogprob
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
@@ -72,6 +72,7 @@ class VllmEngine:
         self._info: EngineInfo | None = None
         self._sampling: Any = None
         self._delta: Any = None
+        self._guided: Any = None
         self._refusals: tuple[type[Exception], ...] = ()
         self._requests: dict[str, _Request] = {}
         self._loaded = asyncio.Event()
@@ -153,6 +154,9 @@ class VllmEngine:
                     finish=_finish(output.finish_reason) if finished else None,
                     cached_tokens=None if produced else step.num_cached_tokens,
                     start=produced,
+                    logprobs=()
+                    if sampling.logprobs is None
+                    else _logprobs(tokens, output.logprobs or (), sampling.logprobs),
                 )
                 produced += len(tokens)
         finally:
@@ -231,10 +235,11 @@ class VllmEngine:
             os.environ[name] = value
         from vllm import SamplingParams  # noqa: PLC0415 - after the environment is set
         from vllm.exceptions import GracefulHTTPError, VLLMClientError  # noqa: PLC0415
-        from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: PLC0415
 
         self._sampling = SamplingParams
         self._delta = RequestOutputKind.DELTA
+        self._guided = StructuredOutputsParams
         self._refusals = (VLLMClientError, GracefulHTTPError, ValueError)
 
     def _load(self) -> Any:
@@ -293,7 +298,33 @@ class VllmEngine:
             detokenize=False,
             output_kind=self._delta,
             skip_clone=True,
+            logit_bias=dict(sampling.logit_bias) or None,
+            logprobs=sampling.logprobs,
+            structured_outputs=self._structured(sampling.guide),
         )
+
+    def _structured(self, guide: Guide | None) -> Any:
+        if guide is None:
+            return None
+        if guide.kind == "json_schema":
+            return self._guided(json=guide.json_schema)
+        return self._guided(json_object=True)
+
+
+def _logprobs(tokens: Sequence[int], found: Sequence[Any], asked: int) -> tuple[TokenLogprob, ...]:
+    """Return vLLM's logprobs of `tokens`: each one's own, and the `asked` likeliest at its
+    place, which vLLM gives together, by token."""
+    listed = []
+    for token, place in zip(tokens, found, strict=True):
+        ranked = sorted((value.rank, each, value.logprob) for each, value in place.items())
+        top = tuple((each, _finite(value)) for rank, each, value in ranked if rank <= asked)
+        listed.append(TokenLogprob(_finite(place[token].logprob), top[:asked]))
+    return tuple(listed)
+
+
+def _finite(logprob: float) -> float:
+    """JSON has no infinity: an impossible token gets OpenAI's -9999."""
+    return max(logprob, -9999.0)
 
 
 def _finish(reason: str) -> Literal["stop", "length"]:

@@ -4,13 +4,14 @@ The fake beside `tokenizer.HfTextCodec`; both pass the suite in `tests/unit/gpu/
 """
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from contracts.ports.text import Turn
+from contracts.ports.text import ToolForm, Turn
 
 EOS = 256
 TURN = 257
-_ROLES = {"system": 258, "user": 259, "assistant": 260}
+_ROLES = {"system": 258, "user": 259, "assistant": 260, "tool": 261}
 
 
 class _ByteDecoder:
@@ -30,7 +31,7 @@ class _ByteDecoder:
 
 class ByteCodec:
     """See `contracts.ports.text.TextCodec`. Tokens 0 to 255 are bytes, 256 ends an answer,
-    257 ends a turn, 258 to 260 begin a turn of a role; none of the last five has a text."""
+    257 ends a turn, 258 to 261 begin a turn of a role; none of the last six has a text."""
 
     @property
     def eos_tokens(self) -> frozenset[int]:
@@ -45,13 +46,26 @@ class ByteCodec:
         """Return the text of the bytes among `tokens`."""
         return bytes(token for token in tokens if token < 256).decode("utf-8", "replace")
 
-    def render_chat(self, turns: Sequence[Turn]) -> tuple[int, ...]:
+    @property
+    def tool_form(self) -> ToolForm:
+        """None."""
+        return ""
+
+    def render_chat(
+        self,
+        turns: Sequence[Turn],
+        tools: Sequence[Mapping[str, Any]] = (),  # noqa: ARG002
+    ) -> tuple[int, ...]:
         """Return role, content and end of each turn, then the role of the answer."""
         tokens: list[int] = []
         for turn in turns:
             tokens += (_ROLES[turn.role], *turn.content.encode(), TURN)
         tokens.append(_ROLES["assistant"])
         return tuple(tokens)
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the byte."""
+        return bytes((token,)) if token < 256 else f"<{token}>".encode()
 
     def decoder(self) -> _ByteDecoder:
         """Return a new decoder."""

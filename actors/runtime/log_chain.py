@@ -17,7 +17,7 @@ from contracts.events import (
 )
 from contracts.log import LogEntry, LogSnapshot
 from contracts.ports.token_log import LogBatch, LogState
-from contracts.runs import RunOutcome
+from contracts.runs import RunOutcome, TokenLogprob
 
 _TERMINAL = (RunCompleted, RunCancelled, RunFailed)
 
@@ -41,6 +41,8 @@ class LogChain:
         self._events: list[NumberedEvent] = []
         self._tokens = 0
         self._end: RunOutcome | None = None
+        self._logprobs: list[tuple[int, TokenLogprob]] = []
+        self._told = 0 if next_seq == 1 else None
 
     def offer(self, entry: LogEntry, stream_seq: int) -> bool:
         """Take an entry if it is next; return False for a gap (it was not taken).
@@ -48,7 +50,7 @@ class LogChain:
         Raises LogGone if it tells another story than the one begun: the stream was lost and
         made anew.
         """
-        if entry.seq > self.next_seq:
+        if entry.seq > self.next_seq or not self._take_logprobs(entry):
             return False
         fresh = entry.next_seq - self.next_seq
         if fresh < 0 or (fresh == 0 and (entry.end is None or self.ended)):
@@ -73,19 +75,33 @@ class LogChain:
             self._end = entry.end
         return True
 
+    def _take_logprobs(self, entry: LogEntry) -> bool:
+        """Take what the entry says of tokens not told yet; False if it leaves out some: an
+        entry without events was missed, which its number does not show."""
+        if self._told is None or not (entry.logprobs or self._told):
+            return True
+        if entry.offset > self._told:
+            return False
+        fresh = self._told - entry.offset
+        if entry.logprobs:
+            self._logprobs += zip(entry.tokens[fresh:], entry.logprobs[fresh:], strict=True)
+            self._told = max(self._told, entry.offset + len(entry.tokens))
+        return True
+
     def begin_with(self, snapshot: LogSnapshot, shown: list[NumberedEvent]) -> None:
         """Start from a snapshot: `shown` stands for all events up to its `seq`."""
         self.next_seq = snapshot.seq + 1
         self.position = snapshot.stream_seq
         self._events.extend(shown)
         self._tokens += len(snapshot.tokens)
+        self._told = None
 
     def take(self) -> LogBatch | None:
         """Return what came since the last call, None if nothing did."""
         if not self._events and self._end is None:
             return None
-        batch = LogBatch(self._events, self._tokens, self._end)
-        self._events, self._tokens, self._end = [], 0, None
+        batch = LogBatch(self._events, self._tokens, self._end, self._logprobs)
+        self._events, self._tokens, self._end, self._logprobs = [], 0, None, []
         return batch
 
 

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from contracts.errors import ParleyError, Problem, Refused
-from contracts.ports.text import TextDecoder, Turn
+from contracts.ports.text import TextDecoder, ToolForm, Turn
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | capitalize }}: "
@@ -102,6 +102,7 @@ class HfTextCodec:
         self._tokenizer = tokenizer
         self._eos_tokens = eos_tokens
         self._template = _compile(template)
+        self._tool_form: ToolForm = "hermes" if _takes_tools(template) else ""
         self._names = dict(names)
         self._special = {
             token.content: number
@@ -170,51 +171,67 @@ class HfTextCodec:
         decoder = self.decoder()
         return decoder.push(tokens) + decoder.flush()
 
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes of one token, a special token's name."""
+        if self._table is not None and token < len(self._table) and self._table[token]:
+            return self._table[token]
+        name: str | None = self._tokenizer.id_to_token(token)
+        if name is None or token in self._special.values():
+            return (name or "").encode()
+        text: str = self._tokenizer.decode([token], skip_special_tokens=False)
+        return text.encode()
+
     def decoder(self) -> TextDecoder:
         """Return a new decoder."""
         if self._table is not None:
             return _ByteLevelDecoder(self._table)
         return _StreamDecoder(self._tokenizer)
 
-    def render_chat(self, turns: Sequence[Turn]) -> tuple[int, ...]:
+    @property
+    def tool_form(self) -> ToolForm:
+        """The form that the chat template describes to the model, if it takes tools."""
+        return self._tool_form
+
+    def render_chat(
+        self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[int, ...]:
         """Return the prompt of a conversation, ready for the answer.
 
-        A special token written out in a turn is replaced by a private character before the
-        template sees it, and encoded as plain text in that character's place.
+        A special token written out in a turn or a tool is replaced by a private character
+        before the template sees it, and encoded as plain text in that character's place.
 
         Raises:
             Refused: the template does not take these turns (`invalid_value`).
         """
+        given: list[Any] = [[_message(turn) for turn in turns], list(tools)]
+        said = _strings(given)
         forged = [
             content
             for content in self._special
-            if content and any(content in turn.content for turn in turns)
+            if content and any(content in string for string in said)
         ]
         if not forged:
-            return self._encode_template(self._render([(t.role, t.content) for t in turns]))
-        marks = _unused_characters("".join(turn.content for turn in turns), len(forged))
+            return self._encode_template(self._render(given))
+        marks = _unused_characters("".join(said), len(forged))
         # The longest first: one special token may be a part of another.
         stand_ins = dict(zip(sorted(forged, key=len, reverse=True), marks, strict=True))
-        disguised = []
-        for turn in turns:
-            content = turn.content
-            for special, mark in stand_ins.items():
-                content = content.replace(special, mark)
-            disguised.append((turn.role, content))
         meanings = {mark: special for special, mark in stand_ins.items()}
         tokens: list[int] = []
-        for piece in _split_at(self._render(disguised), meanings):
+        for piece in _split_at(self._render(_disguised(given, stand_ins)), meanings):
             if piece in meanings:
                 tokens += self._encode_literally(meanings[piece])
             else:
                 tokens += self._encode_template(piece)
         return tuple(tokens)
 
-    def _render(self, turns: Sequence[tuple[str, str]]) -> str:
-        messages = [{"role": role, "content": content} for role, content in turns]
+    def _render(self, given: Sequence[Any]) -> str:
+        messages, tools = given
         try:
             return self._template.render(
-                messages=messages, add_generation_prompt=True, **self._names
+                messages=messages,
+                add_generation_prompt=True,
+                **({"tools": tools} if tools else {}),
+                **self._names,
             )
         except TemplateError as error:
             raise Refused(
@@ -286,6 +303,64 @@ def _compile(template: str) -> Template:
         return environment.from_string(template)
     except TemplateError as error:
         raise BadTokenizer(f"the chat template can't be compiled: {error}") from error
+
+
+def _takes_tools(template: str) -> bool:
+    return "<tool_call>" in template and re.search(r"\btools\b", template) is not None
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    """Return a turn as templates take it."""
+    message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+    if turn.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call.call_id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": _arguments(call.arguments)},
+            }
+            for call in turn.tool_calls
+        ]
+    if turn.call_id:
+        message["tool_call_id"] = turn.call_id
+    return message
+
+
+def _arguments(text: str) -> Any:
+    """Return what JSON text says, as templates expect it, or the text if it is not JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _strings(value: Any) -> list[str]:
+    """Return every string in a JSON value."""
+    match value:
+        case str():
+            return [value]
+        case dict():
+            return [s for pair in value.items() for each in pair for s in _strings(each)]
+        case list():
+            return [s for each in value for s in _strings(each)]
+    return []
+
+
+def _disguised(value: Any, stand_ins: Mapping[str, str]) -> Any:
+    """Return a JSON value with stand-ins for what may not be said in its strings."""
+    match value:
+        case str():
+            for special, mark in stand_ins.items():
+                value = value.replace(special, mark)
+            return value
+        case dict():
+            return {
+                _disguised(name, stand_ins): _disguised(each, stand_ins)
+                for name, each in value.items()
+            }
+        case list():
+            return [_disguised(each, stand_ins) for each in value]
+    return value
 
 
 def _byte_table(

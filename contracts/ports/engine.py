@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from contracts.runs import Sampling
+from contracts.runs import Sampling, TokenLogprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,13 @@ class EngineOutput:
     last. `cached_tokens` of the prompt, with the first output. A final end-of-sequence token
     is among the tokens; stop strings are not the engine's business. `start` is the number of
     the first of `tokens` within this request, from 0: an output that comes twice is known by
-    it."""
+    it. `logprobs`, if asked for, has one for each of `tokens`."""
 
     tokens: tuple[int, ...]
     finish: Literal["stop", "length"] | None = None
     cached_tokens: int | None = None
     start: int | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Engine(Protocol):

@@ -3,17 +3,33 @@
 Pure computation: machines may call it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+ToolForm = Literal["", "hermes"]
+"""How a model writes its calls of tools: "" not at all; "hermes" as JSON between
+`<tool_call>` and `</tool_call>`, as NousResearch's Hermes and Qwen's models do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool that an assistant made; `arguments` is JSON text."""
+
+    call_id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of a prompt."""
+    """One message of a prompt. `tool_calls` are an assistant's; `call_id` says what a tool's
+    message answers."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
 
 
 class TextDecoder(Protocol):
@@ -45,9 +61,22 @@ class TextCodec(Protocol):
         """Return the text of `tokens`, special tokens left out."""
         ...
 
-    def render_chat(self, turns: Sequence[Turn]) -> tuple[int, ...]:
+    @property
+    def tool_form(self) -> ToolForm:
+        """How the model's template has it call tools."""
+        ...
+
+    def render_chat(
+        self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[int, ...]:
         """Return the prompt of a conversation by the model's template, ready for the answer.
-        Special tokens inside a turn's content are text: nobody can forge a role."""
+        Special tokens inside a turn's content are text: nobody can forge a role. `tools` are
+        definitions as OpenAI's API has them; only where there is a `tool_form`."""
+        ...
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes of UTF-8 that one token stands for, a special token's name; empty
+        for a number that is none."""
         ...
 
     def decoder(self) -> TextDecoder:

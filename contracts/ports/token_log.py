@@ -6,7 +6,7 @@ from typing import Protocol
 
 from contracts.events import NumberedEvent, RunStarted, Terminal
 from contracts.log import Claim, LogEntry, LogSnapshot
-from contracts.runs import RunOutcome
+from contracts.runs import RunOutcome, TokenLogprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,10 @@ class LogReader(Protocol):
 @dataclass(frozen=True, slots=True)
 class LogBatch:
     """Numbered events, and the worker's end if it is among them. `tokens` counts the output
-    tokens that they carry."""
+    tokens that they carry; `logprobs` are those of tokens whose text has come, each with its
+    token, complete for a reader that joined at the start."""
 
     events: Sequence[NumberedEvent]
     tokens: int = 0
     end: RunOutcome | None = None
+    logprobs: Sequence[tuple[int, TokenLogprob]] = ()

@@ -1,7 +1,7 @@
 """The real application on a real socket, before scripted peers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 from actors.runtime.clock import SystemClock
 from actors.runtime.memory_bus import MemoryBus, MemoryServer
 from actors.runtime.token_log import BusTokenLog
-from contracts.ports.text import TextDecoder, Turn
+from contracts.ports.text import TextDecoder, ToolForm, Turn
 from edge.app import create_app
 from edge.config import EdgeConfig, ModelPool, PasswordCost, TokenKey
 from edge.server import EdgeServer
@@ -34,8 +34,17 @@ class WordCodec:
     def decode(self, tokens: Sequence[int]) -> str:
         return " ".join("x" * token for token in tokens)
 
-    def render_chat(self, turns: Sequence[Turn]) -> tuple[int, ...]:
+    tool_form: ToolForm = ""
+
+    def render_chat(
+        self,
+        turns: Sequence[Turn],
+        tools: Sequence[Mapping[str, Any]] = (),  # noqa: ARG002
+    ) -> tuple[int, ...]:
         return tuple(token for turn in turns for token in (1, *self.encode(turn.content)))
+
+    def token_bytes(self, token: int) -> bytes:
+        return b"x" * token
 
     def decoder(self) -> TextDecoder:
         raise NotImplementedError

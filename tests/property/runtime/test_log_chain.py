@@ -13,6 +13,7 @@ from actors.runtime.log_chain import LogChain, LogFold
 from contracts.events import MessageDelta, NumberedEvent, RunEvent
 from contracts.log import LogEntry
 from contracts.ports.token_log import LogState
+from contracts.runs import RunOutcome, TokenLogprob
 from tests.support.log_writing import COMPLETED, STARTED, STOPPED
 
 Steps = Sequence[tuple[int, int]]
@@ -76,3 +77,38 @@ def test_repeated_entries_add_nothing_to_a_log(
         stored.insert(min(first + 1 + later, len(stored) - 1), entry)
     assert folded(stored) == folded(entries)
     assert followed(stored) == followed(entries)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.data())
+def test_likelihoods_are_told_once_each_whatever_is_missed(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    """An entry of held-back text has tokens and no event: its number does not show a gap."""
+    entries: list[LogEntry] = []
+    offset, seq = 0, 1
+    sizes = [max(1, sizes[0]), *sizes[1:]]
+    for place, size in enumerate(sizes):
+        events = (MessageDelta(delta="x"),) if place % 2 == 0 else ()
+        entries.append(
+            LogEntry(
+                epoch=1,
+                seq=seq,
+                events=events,
+                tokens=tuple(range(offset, offset + size)),
+                offset=offset,
+                logprobs=tuple(TokenLogprob(-float(n)) for n in range(offset, offset + size)),
+            )
+        )
+        offset, seq = offset + size, seq + len(events)
+    entries.append(LogEntry(epoch=1, seq=seq, end=RunOutcome(finish_reason="stop"), offset=offset))
+    chain = LogChain(1)
+    told: list[tuple[int, TokenLogprob]] = []
+    heard = data.draw(st.lists(st.integers(0, len(entries) - 1), max_size=12))
+    for place in [*heard, *range(len(entries))]:
+        if not chain.offer(entries[place], place + 1):
+            continue
+        batch = chain.take()
+        told += batch.logprobs if batch is not None else ()
+    assert chain.ended
+    assert [token for token, _ in told] == list(range(offset))
+    assert all(each.logprob == -float(token) for token, each in told)

@@ -19,7 +19,9 @@ def test_prompt_that_says_how_is_drawn_so() -> None:
 
 
 def test_api_request_that_says_nothing_is_drawn_as_usual() -> None:
-    body = parse(b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}', ChatRequest)
+    body = parse(
+        b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}', ChatRequest, "chat"
+    )
     sampling = body.sampling(5, USUAL)
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0.2, 0.9, 40)
     assert (sampling.repetition_penalty, sampling.max_tokens) == (1.1, 5)
@@ -30,6 +32,7 @@ def test_api_request_that_says_how_is_drawn_so() -> None:
     body = parse(
         b'{"model": "m", "messages": [{"role": "user", "content": "hi"}], ' + said + b"}",
         ChatRequest,
+        "chat",
     )
     sampling = body.sampling(5, USUAL)
     assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.0, 0, 1.0)

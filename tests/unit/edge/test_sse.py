@@ -20,8 +20,7 @@ from contracts.events import (
     RunStarted,
 )
 from contracts.records import Message, RunRecord, RunRecordState
-from contracts.runs import RunOutcome, Usage
-from edge.openai_chunks import ChunkEncoder
+from contracts.runs import Usage
 from edge.run_history import LAST_ID, events_from_history
 from edge.sse import EventEncoder
 
@@ -75,24 +74,6 @@ def test_failure_is_a_whole_problem_document() -> None:
     error = _parse(data[:-2])[2]["error"]
     assert isinstance(error, dict)
     assert {"type", "title", "status", "detail", "code", "errors"} <= error.keys()
-
-
-@given(st.lists(st.text(min_size=1), min_size=1, max_size=4), st.booleans(), st.booleans())
-def test_openai_chunks_of_any_text_are_json(texts: list[str], chat: bool, usage: bool) -> None:
-    encodable = [text.encode("utf-8", "replace").decode() for text in texts]
-    encoder = ChunkEncoder(
-        "chat" if chat else "completion", run_id=RUN, model="m", created_s=1, include_usage=usage
-    )
-    data = b"".join(encoder.text(text) for text in encodable)
-    data += encoder.end(RunOutcome(finish_reason="stop", usage=Usage(prompt_tokens=1)))
-    blocks = data.decode()[:-2].split("\n\n")
-    assert blocks[-1] == "data: [DONE]"
-    chunks = [json.loads(block.removeprefix("data: ")) for block in blocks[:-1]]
-    choices = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
-    seen = [c["delta"].get("content") if chat else c["text"] for c in choices]
-    assert [text for text in seen if text] == encodable
-    assert [choice["finish_reason"] for choice in choices] == [None] * len(texts) + ["stop"]
-    assert (chunks[-1].get("usage") or {}).get("total_tokens") == (1 if usage else None)
 
 
 def _record(state: RunRecordState, usage: Usage) -> RunRecord:

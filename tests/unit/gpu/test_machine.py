@@ -38,7 +38,7 @@ from contracts.errors import IllegalMessage, InvariantBroken
 from contracts.events import MessageDelta, RunCompleted, RunRecovered, RunStarted
 from contracts.ports.engine import EngineInfo, EngineLoad, EngineOutput
 from contracts.ports.token_log import LogState
-from contracts.runs import RunOutcome, RunSpec, Sampling, Usage
+from contracts.runs import Guide, RunOutcome, RunSpec, Sampling, TokenLogprob, Usage
 from contracts.scheduling import (
     AbortRun,
     Drain,
@@ -448,7 +448,12 @@ def test_successor_of_a_closed_run_settles_without_an_outcome() -> None:
 
 @pytest.mark.parametrize(
     "sampling",
-    [{"temperature": 0.7, "seed": 3}, {"presence_penalty": 0.5}, {"frequency_penalty": 1}],
+    [
+        {"temperature": 0.7, "seed": 3},
+        {"presence_penalty": 0.5},
+        {"frequency_penalty": 1},
+        {"temperature": 0.0, "guide": Guide(kind="json_object")},
+    ],
 )
 def test_successor_that_cannot_carry_the_state_replays(sampling: dict[str, Any]) -> None:
     rig = Rig()
@@ -457,6 +462,16 @@ def test_successor_that_cannot_carry_the_state_replays(sampling: dict[str, Any])
     assert rig.say("ha", 0, attempt=2) == ()
     entry = _only(rig.say("lf!", 2, attempt=2), Append).entry
     assert (entry.tokens, entry.offset) == (CODEC.encode("!"), 4)
+
+
+def test_likelihoods_of_a_replay_are_not_written_again() -> None:
+    rig = Rig()
+    rig.take_over(_committed("half"), temperature=0.7, seed=3, logprobs=0)
+    tokens = CODEC.encode("half!")
+    told = tuple(TokenLogprob(-float(place)) for place in range(len(tokens)))
+    output = EngineOutput(tokens=tokens, start=0, logprobs=told)
+    entry = _only(rig.give(Output("run_1", 2, output)), Append).entry
+    assert (entry.tokens, entry.logprobs) == (CODEC.encode("!"), told[4:])
 
 
 @pytest.mark.parametrize("output", [("hxlf!", None), ("ha", "stop")])
