@@ -7,7 +7,8 @@ history before the terminal event is in the log.
 
 Accepts (durable stream `SESS`, at least once): `SubmitPrompt`, `CancelRun`, `RunFinished`.
 Emits: `RunSpec` to `RUNS`, `PromptAccepted` or `PromptRejected` and `CancelReply` to whoever
-asked, `CancelQueued` requests to the scheduler, the terminal event to the run's log.
+asked, `CancelQueued` requests to the scheduler, the terminal event to the run's log,
+`FoldWanted` to `FOLD`.
 
 Invariants:
 - the prompt is in history before its run is queued, the answer before its terminal event;
@@ -15,15 +16,19 @@ Invariants:
   owners during a hand-over can't break it);
 - a command is acknowledged only when repeating it would change nothing;
 - each run gets exactly one terminal event: written under a closing claim, after the log was
-  searched for one.
+  searched for one;
+- between two turns a prompt changes at its end alone, but for folds and what is left out for
+  want of room: seldom, and in large steps.
 
 Rooms: `state` (messages, effects, a run's progress), `machine` (the way in, failures, time),
 `submitting`, `cancelling`, `watching` and `ending` (its transitions), `conversation` (what they
-share), `context` (the prompt of a turn), `outcomes` (how an end looks), `titles`, `actor` (the
-shell of all chats of a host), `effects` (its hands), `config`, `metrics`.
+share), `memory` (what is remembered beyond the window), `context` (the prompt of a turn),
+`exchanges` (messages as a model reads them), `retrieval` (older turns, found and quoted) with its
+index `sqlite_retrieval`, `folding` (when the summarizer is asked), `outcomes` (how an end looks),
+`titles`, `actor` (the shell of all chats of a host), `effects` (its hands), `config`, `metrics`.
 """
 
 from actors.session.actor import SessionHost
-from actors.session.config import ModelContext, SessionConfig
+from actors.session.config import ModelContext, SessionConfig, Shares
 
-__all__ = ["ModelContext", "SessionConfig", "SessionHost"]
+__all__ = ["ModelContext", "SessionConfig", "SessionHost", "Shares"]

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections import OrderedDict, deque
+from collections.abc import Callable
 
 import structlog
 
@@ -12,6 +13,7 @@ from actors.session import metrics
 from actors.session.config import SessionConfig
 from actors.session.effects import EffectRunner
 from actors.session.machine import SessionMachine
+from actors.session.retrieval import Retrieval
 from actors.session.state import Command, SessionMessage, Tick
 from contracts.codec import decode
 from contracts.errors import (
@@ -69,7 +71,8 @@ class SessionHost:
 
     A chat is activated by its first command and handles one message at a time. A full inbox
     refuses prompts (`rate_limited`), takes one cancel of a run, and ends of runs always: there
-    are no more of those than runs in flight.
+    are no more of those than runs in flight. `new_index` makes the index of a chat's older
+    turns; None: they are not looked for.
     """
 
     def __init__(
@@ -81,8 +84,10 @@ class SessionHost:
         history: History,
         clock: Clock,
         host_id: str,
+        new_index: Callable[[], Retrieval] | None = None,
     ) -> None:
         self._config = config
+        self._new_index = new_index
         self._bus = bus
         self._token_log = log
         self._history = history
@@ -250,7 +255,7 @@ class SessionHost:
                 if result is not None:
                     pending.append(result)
         if machine.stale:
-            session.machine = None
+            self._close(session)
             again = sorted(session.hands.deliveries.items())
             session.inbox.clear()
             session.inbox.extend(
@@ -274,7 +279,8 @@ class SessionHost:
             self._answer_gone(session)
             return None
         metrics.ACTIVATIONS.inc()
-        session.machine = SessionMachine(self._config, record)
+        index = self._new_index() if self._new_index is not None else None
+        session.machine = SessionMachine(self._config, record, index)
         return session.machine
 
     def _answer_gone(self, session: _Session) -> None:
@@ -321,5 +327,12 @@ class SessionHost:
 
     def _forget(self, session: _Session) -> None:
         self._sessions.pop(session.chat_id, None)
+        self._close(session)
         self._timers.pop(session.chat_id, None)
         metrics.ACTIVE.set(len(self._sessions))
+
+    @staticmethod
+    def _close(session: _Session) -> None:
+        if session.machine is not None:
+            session.machine.close()
+            session.machine = None

@@ -1,48 +1,103 @@
-"""The context of a turn: what of a conversation the model is shown. Pure.
+"""The context of a turn: what of a conversation the model is shown. Pure (ADR 0016).
 
-Today: system prompt, the newest turns verbatim, the new message. The running summary and
-retrieved older facts have their place between system prompt and verbatim turns.
+In this order: the system prompt with the running summary, the turns since the summary word for
+word, and the new message with the passages of older turns that it may refer to in front of it.
+So from one turn to the next only the end changes, and the engine's prefix cache stays warm,
+until turns are folded into the summary or, where that is late, left out in one large step.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from actors.runtime.notes import SUMMARY_HEADING, newest_within, notes_of, summary_of
 from actors.session.config import ModelContext
+from actors.session.exchanges import Exchange, cost_of
+from actors.session.retrieval import Passage, quoted
 from contracts.errors import Problem, Refused
 from contracts.ports.text import Turn
-from contracts.records import Message
 from contracts.runs import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What there is to show. `exchanges` are those since the summary, oldest first; of them
+    `exchanges[:first]` were left out before and stay so. `content` is the new message's."""
+
+    content: str
+    exchanges: Sequence[Exchange] = ()
+    first: int = 0
+    system_prompt: str = ""
+    summary: str = ""
+    passages: Sequence[Passage] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What of the conversation the prompt does not hold: `exchanges` stand neither in it nor in
+    the summary, `attachments` of the new message were shortened, `summary` and `passages` say
+    whether these had to make way for the new message."""
+
+    exchanges: int = 0
+    attachments: int = 0
+    summary: bool = False
+    passages: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """The prompt of a turn. `sampling` is complete, its `max_tokens` no more than what is left
-    of the window; `left_out` counts the oldest turns that did not fit."""
+    of the window; `first` is the first exchange of the material that it shows."""
 
     tokens: tuple[int, ...]
     sampling: Sampling
-    left_out: int
+    first: int = 0
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
-def turns_of(messages: Sequence[Message]) -> list[Turn]:
-    """Return the turns that messages stand for: pending and empty answers say nothing."""
-    return [
-        Turn(role=message.role, content=message.content)
-        for message in messages
-        if message.status != "pending" and (message.role == "user" or message.content)
-    ]
+def summary_within(model: ModelContext, text: str) -> str:
+    """Return a summary cut to the model's share for it, at a note; '' if there is no share."""
+    limit = model.tokens(model.shares.summary)
+    if not text or not limit:
+        return ""
+    notes = notes_of(text) or ()
+    kept = newest_within(notes, limit, lambda line: len(model.codec.encode(line)))
+    return summary_of(kept)
 
 
-def build_context(
-    model: ModelContext, earlier: Sequence[Message], content: str, sampling: Sampling
-) -> Context:
-    """Return the longest prompt, newest turns kept, that leaves room for the answer.
+def first_shown(model: ModelContext, material: Material, room: int) -> int:
+    """Return the first exchange to show: `material.first` if all from there on fit into `room`
+    by their costs, else the first from which they take no more than the low mark."""
+    fixed = cost_of(model, system_text(material)) + cost_of(model, new_text(material))
+    budget = room - fixed
+    costs = [exchange.cost for exchange in material.exchanges]
+    if sum(costs[material.first :]) <= budget:
+        return material.first
+    return _start_within(
+        costs, min(budget, model.tokens(model.shares.verbatim_low)), material.first
+    )
+
+
+def system_text(material: Material) -> str:
+    """Return the system message: the prompt, then the summary; '' if there is neither."""
+    summary = f"{SUMMARY_HEADING}\n{material.summary}" if material.summary else ""
+    return "\n\n".join(part for part in (material.system_prompt, summary) if part)
+
+
+def new_text(material: Material) -> str:
+    """Return the new message, with the passages in front of it."""
+    passages = quoted(material.passages)
+    return f"{passages}\n\n{material.content}" if passages else material.content
+
+
+def build_context(model: ModelContext, material: Material, sampling: Sampling) -> Context:
+    """Return the prompt, within the window less the output's reserve.
+
+    The oldest exchanges make way first, then the passages, then the summary; the system prompt
+    and the new message stay.
 
     Args:
-        earlier: the chat's messages before the new one, oldest first.
-        content: the new message.
         sampling: `max_tokens` 0 asks for what fits, up to the model's `max_output`.
     Raises:
         Refused: `prompt_too_long`, when even the new message alone does not fit.
@@ -50,23 +105,13 @@ def build_context(
     wanted = sampling.max_tokens or model.max_output
     reserve = max(1, min(wanted, model.output_reserve))
     room = model.context_length - reserve
-    system = [Turn("system", model.system_prompt)] if model.system_prompt else []
-    turns = turns_of(earlier)
-    new = Turn("user", content)
-
-    def prompt_from(start: int) -> tuple[int, ...]:
-        return model.codec.render_chat([*system, *turns[start:], new])
-
-    starts = [i for i, turn in enumerate(turns) if turn.role == "user"] + [len(turns)]
-    low, high = 0, len(starts) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if len(prompt_from(starts[middle])) <= room:
-            high = middle
-        else:
-            low = middle + 1
-    tokens = prompt_from(starts[low])
-    if len(tokens) > room:
+    tokens: tuple[int, ...] = ()
+    first = 0
+    for shown in _shortened(material):
+        tokens, first = _fitted(model, shown, room)
+        if len(tokens) <= room:
+            break
+    else:
         raise Refused(
             Problem(
                 code="prompt_too_long",
@@ -81,4 +126,53 @@ def build_context(
     complete = msgspec.structs.replace(
         sampling, max_tokens=max_tokens, min_tokens=min(sampling.min_tokens, max_tokens)
     )
-    return Context(tokens=tokens, sampling=complete, left_out=starts[low])
+    left_out = LeftOut(
+        exchanges=first,
+        summary=bool(material.summary) and not shown.summary,
+        passages=bool(material.passages) and not shown.passages,
+    )
+    return Context(tokens, complete, first, left_out)
+
+
+def _shortened(material: Material) -> Sequence[Material]:
+    """Return what to try in turn: all, then without passages, then without the summary."""
+    tries = [material]
+    if material.passages:
+        tries.append(replace(tries[-1], passages=()))
+    if material.summary:
+        tries.append(replace(tries[-1], summary=""))
+    return tries
+
+
+def _fitted(model: ModelContext, material: Material, room: int) -> tuple[tuple[int, ...], int]:
+    """Return the prompt and its first exchange; longer than `room` only without any exchange."""
+    costs = [exchange.cost for exchange in material.exchanges]
+    first = first_shown(model, material, room)
+    tokens = _render(model, material, first)
+    while len(tokens) > room and first < len(costs):
+        # The costs were estimated too low: scale them to what was rendered.
+        fixed = len(_render(model, material, len(costs)))
+        estimated = max(1, sum(costs[first:]))
+        scale = (len(tokens) - fixed) / estimated
+        goal = min(room - fixed, model.tokens(model.shares.verbatim_low)) / max(scale, 1.0)
+        first = _start_within(costs, int(goal), first + 1)
+        tokens = _render(model, material, first)
+    return tokens, first
+
+
+def _render(model: ModelContext, material: Material, first: int) -> tuple[int, ...]:
+    system = system_text(material)
+    turns = [Turn("system", system)] if system else []
+    for exchange in material.exchanges[first:]:
+        turns += exchange.turns
+    return model.codec.render_chat([*turns, Turn("user", new_text(material))])
+
+
+def _start_within(costs: Sequence[int], limit: int, first: int) -> int:
+    """Return the lowest start, at least `first`, from which the costs sum up to at most
+    `limit`."""
+    start, total = len(costs), 0
+    while start > first and total + costs[start - 1] <= limit:
+        start -= 1
+        total += costs[start]
+    return start

@@ -1,13 +1,15 @@
 """What the rooms of a session machine share: the chat as it stands, its runs, its past. Pure."""
 
 from actors.session.config import SessionConfig
+from actors.session.memory import Memory
+from actors.session.retrieval import Retrieval
 from actors.session.state import Acknowledge, EarlyCancel, Effect, Phase, Progress, Reply
 from contracts.errors import ErrorCode, Problem
 from contracts.records import Message, RunRecord, SessionRecord
 from contracts.session import CancelReply, PromptAccepted, PromptRejected, SubmitPrompt
 
 Effects = tuple[Effect, ...]
-BEFORE_QUEUE = (Phase.KEYING, Phase.STORING, Phase.RESOLVING)
+BEFORE_QUEUE = (Phase.KEYING, Phase.RECALLING, Phase.STORING, Phase.RESOLVING)
 
 
 class Conversation:
@@ -16,13 +18,17 @@ class Conversation:
     `runs` are in progress, `early` are cancels of runs that nobody knows (yet), `done` the
     newest ended runs, `keys` who used which idempotency key. `inherited` names the ended runs
     that somebody else ended, perhaps by halves. `older_runs`: history has more than `done`.
+    `memory` is what the chat remembers beyond the window.
     """
 
-    def __init__(self, config: SessionConfig, record: SessionRecord) -> None:
+    def __init__(
+        self, config: SessionConfig, record: SessionRecord, index: Retrieval | None = None
+    ) -> None:
         self.stale = False
         self.config = config
         self.chat = record.chat
         self.messages = list(record.messages)
+        self.memory = Memory(config, record, index)
         self.done: dict[str, RunRecord] = {}
         self.keys: dict[str, RunRecord] = {}
         self.inherited: dict[str, None] = {}

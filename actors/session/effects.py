@@ -7,6 +7,7 @@ An effect whose fate is unknown is answered with `StepFailed`; the machine repea
 import structlog
 
 from actors.runtime.telling import tell
+from actors.session import metrics
 from actors.session.state import (
     AcceptPrompt,
     Acknowledge,
@@ -20,8 +21,10 @@ from actors.session.state import (
     KeyLookedUp,
     LookUpKey,
     LookUpRun,
+    MemoryRead,
     PromptConflict,
     PromptStored,
+    ReadMemory,
     Reply,
     RunClosed,
     RunEnqueued,
@@ -31,6 +34,7 @@ from actors.session.state import (
     SessionMessage,
     StepFailed,
     TerminalWritten,
+    WantFold,
     WriteTerminal,
 )
 from actors.session.titles import title_of
@@ -46,16 +50,20 @@ from contracts.errors import (
     StreamFull,
 )
 from contracts.log import CLOSING_ATTEMPT, LogEntry
+from contracts.memory import FoldWanted
 from contracts.ports.bus import Bus, Delivery
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
 from contracts.ports.token_log import RunWriter, TokenLog
+from contracts.records import Message
 from contracts.scheduling import CancelQueued, DescribeRun, RunList
-from contracts.subjects import run_queue, scheduler_requests
+from contracts.subjects import fold_wishes, run_queue, scheduler_requests
 
 _log = structlog.get_logger()
 
 _ASK_S = 1.0
+_PAGE = 500
+"""Messages of one read of a long chat."""
 
 
 class EffectRunner:
@@ -95,10 +103,50 @@ class EffectRunner:
             case AskCancel(run_id, pool):
                 tell(self._bus, scheduler_requests(pool), CancelQueued(run_id=run_id))
                 return None
+            case WantFold(wish):
+                await self._want_fold(wish)
+                return None
+            case ReadMemory():
+                return await self._read_memory(effect)
             case LookUpKey() | LookUpRun() | AcceptPrompt() | SaveAnswer():
                 return await self._history_step(effect)
             case EnqueueRun() | CloseLog() | WriteTerminal() | AskKnown():
                 return await self._bus_step(effect)
+
+    async def _want_fold(self, wish: FoldWanted) -> None:
+        try:
+            await self._bus.append(fold_wishes(wish.chat_id), encode(wish), msg_id=wish.fold_id)
+            metrics.FOLDS_WANTED.inc()
+        except (BusUnavailable, StreamFull) as error:
+            _log.info("fold not asked for", chat_id=wish.chat_id, error=str(error))
+
+    async def _read_memory(self, effect: ReadMemory) -> MemoryRead:
+        before = effect.before
+        try:
+            record = await self._history.load_session(self._chat_id, messages=1, runs=1)
+            summary = record.summary if record is not None else None
+            older = None if before is None else await self._older(before, effect.limit)
+        except HistoryUnavailable as error:
+            _log.info("memory not read", chat_id=self._chat_id, error=str(error))
+            return MemoryRead(effect.run_id)
+        return MemoryRead(effect.run_id, summary, older)
+
+    async def _older(self, before: Message, limit: int) -> tuple[Message, ...]:
+        """Return the newest `limit` messages of the path shown before `before`, by pages."""
+        found: list[Message] = []
+        start = before.position - 1
+        while start >= 0 and len(found) < limit:
+            page = await self._history.path(
+                self._chat_id,
+                start=start,
+                limit=min(_PAGE, limit - len(found)),
+                ascending=False,
+            )
+            if not page:
+                break
+            found += page
+            start = page[-1].position - 1
+        return tuple(reversed(found))
 
     async def _history_step(
         self, effect: LookUpKey | LookUpRun | AcceptPrompt | SaveAnswer
@@ -135,7 +183,8 @@ class EffectRunner:
         run_id = effect.spec.run_id if isinstance(effect, EnqueueRun) else effect.run_id
         try:
             match effect:
-                case EnqueueRun(spec):
+                case EnqueueRun(spec, left_out):
+                    metrics.count_left_out(left_out)
                     await self._bus.append(
                         run_queue(spec.pool, run_id), encode(spec), msg_id=run_id
                     )

@@ -87,7 +87,7 @@ class Ending:
             known.chat = outcomes.without_active_run(known.chat)
         known.messages = [m for m in known.messages if m.message_id != answer.message_id]
         known.messages.append(answer)
-        del known.messages[: -known.config.messages_loaded]
+        del known.messages[: -known.config.messages_max]
         known.remember(progress.record)
         return self._write_terminal(progress)
 

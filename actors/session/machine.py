@@ -12,6 +12,8 @@ from actors.session.cancelling import Cancelling
 from actors.session.config import SessionConfig
 from actors.session.conversation import Conversation, Effects
 from actors.session.ending import Ending
+from actors.session.folding import Folding
+from actors.session.retrieval import Retrieval
 from actors.session.state import (
     AcceptPrompt,
     AnswerSaved,
@@ -20,6 +22,7 @@ from actors.session.state import (
     EnqueueRefused,
     KeyLookedUp,
     LookUpRun,
+    MemoryRead,
     Phase,
     Progress,
     PromptConflict,
@@ -43,13 +46,17 @@ from contracts.session import CancelRun, RunFinished, SubmitPrompt
 
 
 class SessionMachine:
-    """The conversation of one chat, rebuilt from `record`."""
+    """The conversation of one chat, rebuilt from `record`. `index` finds its older turns; None:
+    they are not looked for."""
 
-    def __init__(self, config: SessionConfig, record: SessionRecord) -> None:
-        self._conversation = Conversation(config, record)
+    def __init__(
+        self, config: SessionConfig, record: SessionRecord, index: Retrieval | None = None
+    ) -> None:
+        self._conversation = Conversation(config, record, index)
         self._ending = Ending(self._conversation)
         self._cancelling = Cancelling(self._conversation, self._ending)
         self._submitting = Submitting(self._conversation, self._ending, self._cancelling)
+        self._folding = Folding(self._conversation)
         self._watching = Watching(self._conversation, self._ending)
 
     @property
@@ -62,6 +69,10 @@ class SessionMachine:
     def idle(self) -> bool:
         """True when nothing is in progress and nothing would be lost by forgetting it all."""
         return not self._conversation.runs and not self._conversation.early
+
+    def close(self) -> None:
+        """Give back what its memory holds; no message follows."""
+        self._conversation.memory.close()
 
     @property
     def next_due_ms(self) -> int | None:
@@ -89,8 +100,8 @@ class SessionMachine:
         if progress is None:
             return ()
         match message:
-            case KeyLookedUp(earlier=earlier) if progress.phase is Phase.KEYING:
-                return self._submitting.key_known(progress, earlier, now_ms)
+            case KeyLookedUp() | MemoryRead():
+                return self._told(progress, message, now_ms)
             case PromptStored() if progress.phase is Phase.STORING:
                 return self._submitting.prompt_stored(progress, message, now_ms)
             case PromptConflict() if progress.phase is Phase.STORING:
@@ -114,9 +125,17 @@ class SessionMachine:
             case AnswerSaved() if progress.phase is Phase.SAVING:
                 return self._ending.saved(progress)
             case TerminalWritten() if progress.phase is Phase.ENDING:
-                return self._ending.end(progress)
+                return (*self._ending.end(progress), *self._folding.after(progress, now_ms))
             case StepFailed():
                 return self._failed(progress, message, now_ms)
+        return ()
+
+    def _told(self, progress: Progress, told: KeyLookedUp | MemoryRead, now_ms: int) -> Effects:
+        """History answered a question that a prompt waits for."""
+        if isinstance(told, KeyLookedUp) and progress.phase is Phase.KEYING:
+            return self._submitting.key_known(progress, told.earlier, now_ms)
+        if isinstance(told, MemoryRead) and progress.phase is Phase.RECALLING:
+            return self._submitting.recalled(progress, told, now_ms)
         return ()
 
     def _looked_up(self, progress: Progress, found: RunLookedUp, now_ms: int) -> Effects:

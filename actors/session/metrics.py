@@ -2,9 +2,23 @@
 
 from prometheus_client import Counter, Gauge
 
+from actors.session.context import LeftOut
+
 ACTIVE = Gauge("parley_session_active", "Chats activated on this host")
 ACTIVATIONS = Counter("parley_session_activations_total", "Chats rebuilt from history")
 PASSIVATIONS = Counter("parley_session_passivations_total", "Idle chats forgotten")
 COMMANDS = Counter("parley_session_commands_total", "Commands received", ["kind"])
 BROKEN = Counter("parley_session_broken_total", "Chats set aside by a broken invariant")
 REFUSED_FULL = Counter("parley_session_mailbox_full_total", "Commands that met a full mailbox")
+FOLDS_WANTED = Counter("parley_session_folds_wanted_total", "Folds asked of the summarizers")
+LEFT_OUT = Counter(
+    "parley_session_left_out_total", "What prompts did not hold of their conversation", ["what"]
+)
+
+
+def count_left_out(left_out: LeftOut) -> None:
+    """Count what one prompt left out."""
+    LEFT_OUT.labels("exchanges").inc(left_out.exchanges)
+    LEFT_OUT.labels("attachments").inc(left_out.attachments)
+    LEFT_OUT.labels("summary").inc(left_out.summary)
+    LEFT_OUT.labels("passages").inc(left_out.passages)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from actors.session.context import LeftOut
 from contracts.events import Terminal
-from contracts.records import Chat, Message, RunRecord
+from contracts.memory import FoldWanted
+from contracts.records import Chat, Message, RunRecord, Summary
 from contracts.runs import RunOutcome, RunSpec
 from contracts.session import CancelReply, CancelRun, RunFinished, SubmitPrompt, SubmitReply
 
@@ -44,6 +46,16 @@ class KeyLookedUp:
 
     run_id: str
     earlier: RunRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRead:
+    """What history holds of the chat's memory: its summary, and the messages before those that
+    were known, oldest first; None: it was not asked for them, or they can't be had now."""
+
+    run_id: str
+    summary: Summary | None = None
+    older: tuple[Message, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,7 @@ SessionMessage = (
     | PromptStored
     | PromptConflict
     | KeyLookedUp
+    | MemoryRead
     | RunEnqueued
     | EnqueueRefused
     | RunLookedUp
@@ -163,6 +176,23 @@ class LookUpKey:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadMemory:
+    """Answer with `MemoryRead`, whatever happens: a prompt does without. `before` asks for up
+    to `limit` messages of the path that leads to this one, without it."""
+
+    run_id: str
+    before: Message | None
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WantFold:
+    """Ask the summarizers, once; no answer is awaited, and losing it costs little."""
+
+    wish: FoldWanted
+
+
+@dataclass(frozen=True, slots=True)
 class LookUpRun:
     """Answer with `RunLookedUp`."""
 
@@ -180,9 +210,11 @@ class AcceptPrompt:
 
 @dataclass(frozen=True, slots=True)
 class EnqueueRun:
-    """Answer with `RunEnqueued`, `EnqueueRefused` or `StepFailed`."""
+    """Answer with `RunEnqueued`, `EnqueueRefused` or `StepFailed`. `left_out`: what of the
+    conversation its prompt does not hold."""
 
     spec: RunSpec
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +265,8 @@ Effect = (
     Reply
     | Acknowledge
     | LookUpKey
+    | ReadMemory
+    | WantFold
     | LookUpRun
     | AcceptPrompt
     | EnqueueRun
@@ -251,6 +285,7 @@ class Phase(Enum):
     """Where a run stands; each phase but RUNNING has one effect in flight or a retry due."""
 
     KEYING = "keying"
+    RECALLING = "recalling"
     STORING = "storing"
     RESOLVING = "resolving"
     QUEUEING = "queueing"
@@ -276,6 +311,7 @@ class Progress:
     record: RunRecord | None = None
     answer: Message | None = None
     spec: RunSpec | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
     finished: RunFinished | None = None
     outcome: RunOutcome | None = None
     closed: RunClosed | None = None

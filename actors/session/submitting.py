@@ -2,7 +2,6 @@
 
 from actors.session.cancelling import Cancelling
 from actors.session.config import ModelContext
-from actors.session.context import build_context
 from actors.session.conversation import (
     BEFORE_QUEUE,
     Conversation,
@@ -17,9 +16,11 @@ from actors.session.state import (
     Acknowledge,
     EnqueueRun,
     LookUpKey,
+    MemoryRead,
     Phase,
     Progress,
     PromptStored,
+    ReadMemory,
     Reply,
 )
 from contracts.errors import ErrorCode, Problem, Refused
@@ -67,7 +68,7 @@ class Submitting:
             progress.waiting += early.waiting
         if key is not None and self._conversation.older_runs:
             return (LookUpKey(submit.run_id, key),)
-        return self._store(progress, now_ms)
+        return self._recall(progress, now_ms)
 
     def _submit_ended(self, submit: SubmitPrompt, record: RunRecord, delivery: int) -> Effects:
         """A run that an earlier owner ended before it was queued may lack its terminal event:
@@ -105,7 +106,7 @@ class Submitting:
         submit = progress.submit
         assert submit is not None
         if earlier is None:
-            return self._store(progress, now_ms)
+            return self._recall(progress, now_ms)
         del self._conversation.runs[progress.run_id]
         return (
             *self._same_key(submit, earlier, *progress.submits, *progress.cancels),
@@ -122,12 +123,32 @@ class Submitting:
             "This Idempotency-Key came with another body before.",
         )
 
+    def _recall(self, progress: Progress, now_ms: int) -> Effects:
+        """Read what the chat's memory lacks, if anything: older messages after an activation,
+        a summary that was asked for."""
+        submit, memory = progress.submit, self._conversation.memory
+        assert submit is not None
+        messages = self._conversation.messages
+        model = self._conversation.config.models.get(self._model_name(submit))
+        older = model is not None and memory.reads_older(model, messages)
+        if not older and not memory.awaits_summary:
+            return self._store(progress, now_ms)
+        progress.phase = Phase.RECALLING
+        limit = self._conversation.config.messages_max - len(messages)
+        return (ReadMemory(submit.run_id, messages[0] if older else None, limit),)
+
+    def recalled(self, progress: Progress, read: MemoryRead, now_ms: int) -> Effects:
+        """History told what it has; where it could not, the prompt does without."""
+        self._conversation.memory.read(read.summary, older=read.older is not None)
+        self._conversation.messages[:0] = read.older or ()
+        return self._store(progress, now_ms)
+
     def _store(self, progress: Progress, now_ms: int) -> Effects:
         submit = progress.submit
         assert submit is not None
         try:
             model = self._model(submit)
-            progress.spec = self._spec(submit, model)
+            progress.spec = self._spec(progress, submit, model)
         except Refused as refusal:
             return self._ending.reject(progress, refusal.problem.code, refusal.problem.detail)
         first = self._conversation.chat.next_position
@@ -191,13 +212,14 @@ class Submitting:
         if progress.spec is None:
             assert progress.submit is not None
             try:
-                progress.spec = self._spec(progress.submit, self._model(progress.submit))
+                model = self._model(progress.submit)
+                progress.spec = self._spec(progress, progress.submit, model)
             except Refused as refusal:
                 outcome = RunOutcome(finish_reason="error", error=refusal.problem)
                 return self._ending.end_unqueued(progress, outcome)
         progress.phase = Phase.QUEUEING
         progress.retry_at_ms = None
-        return (EnqueueRun(progress.spec),)
+        return (EnqueueRun(progress.spec, progress.left_out),)
 
     def enqueued(self, progress: Progress, now_ms: int) -> Effects:
         """The run is in the queue: its prompt needs to come no more."""
@@ -222,21 +244,32 @@ class Submitting:
         outcome = RunOutcome(finish_reason="error", error=problem)
         return self._ending.end_unqueued(progress, outcome)
 
+    def _model_name(self, submit: SubmitPrompt) -> str:
+        chat, config = self._conversation.chat, self._conversation.config
+        return submit.model or chat.model or config.default_model
+
     def _model(self, submit: SubmitPrompt) -> ModelContext:
-        config = self._conversation.config
-        name = submit.model or self._conversation.chat.model or config.default_model
-        model = config.models.get(name)
+        name = self._model_name(submit)
+        model = self._conversation.config.models.get(name)
         if model is None:
             raise Refused(Problem(code="unknown_model", detail=f"There is no model {name!r}."))
         return model
 
-    def _spec(self, submit: SubmitPrompt, model: ModelContext) -> RunSpec:
+    def _spec(self, progress: Progress, submit: SubmitPrompt, model: ModelContext) -> RunSpec:
         earlier = []
         for message in self._conversation.messages:
             if message.message_id == submit.prompt_id:
                 break
             earlier.append(message)
-        context = build_context(model, earlier, submit.content, submit.sampling)
+        context = self._conversation.memory.context(
+            model,
+            earlier,
+            submit.content,
+            submit.attachments,
+            submit.sampling,
+            submit.user_prompt,
+        )
+        progress.left_out = context.left_out
         return RunSpec(
             run_id=submit.run_id,
             pool=model.pool,

@@ -1,0 +1,244 @@
+"""What a conversation remembers beyond what the window holds. Pure (ADR 0016, ADR 0017).
+
+Its summary is history's, written by the summarizer; here it is read, judged and asked for. What
+the prompt no longer shows word for word is in the index.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from actors.session.config import ModelContext, SessionConfig
+from actors.session.context import (
+    Context,
+    Material,
+    build_context,
+    first_shown,
+    summary_within,
+)
+from actors.session.exchanges import (
+    Exchange,
+    content_of,
+    cut_attachments,
+    exchanges_of,
+    is_on,
+    place_of,
+)
+from actors.session.retrieval import FOUND_MAX, Passage, Retrieval, chosen, terms_of
+from contracts.memory import FoldWanted
+from contracts.records import Attachment, Message, SessionRecord, Summary
+from contracts.runs import Sampling
+
+_FOLD_EXCHANGES_MAX = 200
+"""Of one fold; what is left is folded next time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A message of a path."""
+
+    message_id: str
+    position: int
+
+
+class Memory:
+    """The memory of one chat, rebuilt from `record`.
+
+    Losing it costs nothing but a longer prompt: it is made again from history.
+    """
+
+    def __init__(
+        self, config: SessionConfig, record: SessionRecord, index: Retrieval | None
+    ) -> None:
+        self._config = config
+        self._summary = record.summary
+        self._index = index
+        self._indexed: _Place | None = None
+        self._shown_from: _Place | None = None
+        self._wished: tuple[int, int] | None = None
+        self._older = bool(record.messages) and record.messages[0].position > 0
+
+    # what history has to tell
+
+    def reads_older(self, model: ModelContext, path: Sequence[Message]) -> bool:
+        """Whether older messages of history than those of `path` are needed, once."""
+        shares = model.shares
+        if not self._older or len(path) >= self._config.messages_max:
+            return False
+        return bool((shares.retrieved and self._index) or shares.summary)
+
+    @property
+    def awaits_summary(self) -> bool:
+        """Whether a fold was asked for that has not been seen in history."""
+        return self._wished is not None
+
+    def read(self, summary: Summary | None, *, older: bool) -> None:
+        """History has been read: its summary, and, if `older`, all messages that are needed."""
+        if older:
+            self._older = False
+        if summary is None:
+            return
+        if self._wished is not None and summary.position >= self._wished[0]:
+            self._wished = None
+        self._summary = summary
+
+    # the prompt of a turn
+
+    def context(
+        self,
+        model: ModelContext,
+        path: Sequence[Message],
+        content: str,
+        attachments: Sequence[Attachment],
+        sampling: Sampling,
+        user_prompt: str = "",
+    ) -> Context:
+        """Return the prompt of the turn that follows `path` (oldest first).
+
+        Raises:
+            Refused: `prompt_too_long`, when the new message does not fit.
+        """
+        self._forget_other_paths(path)
+        summary = self._valid(path)
+        since = self._since(path, summary)
+        exchanges = exchanges_of(model, since)
+        prompts = (model.system_prompt, user_prompt)
+        material = Material(
+            content=content_of(model, content, attachments),
+            exchanges=exchanges,
+            first=self._first(exchanges),
+            system_prompt="\n\n".join(part for part in prompts if part),
+            summary=summary_within(model, summary.text) if summary else "",
+        )
+        first = first_shown(model, material, model.room)
+        passages = self._passages(model, path, exchanges[first:], content, material)
+        material = replace(material, passages=passages)
+        context = build_context(model, material, sampling)
+        self._note_shown(exchanges, context.first)
+        cut = cut_attachments(model, attachments)
+        return replace(context, left_out=replace(context.left_out, attachments=cut))
+
+    def _valid(self, path: Sequence[Message]) -> Summary | None:
+        """Return the summary if what it covers is what `path` begins with."""
+        summary = self._summary
+        if summary is None:
+            return None
+        if is_on(path, summary.upto_id, summary.position):
+            return summary
+        unseen = bool(path) and path[0].position > summary.position
+        return summary if unseen else None
+
+    @staticmethod
+    def _since(path: Sequence[Message], summary: Summary | None) -> Sequence[Message]:
+        return path if summary is None else path[place_of(path, summary.position + 1) :]
+
+    def _first(self, exchanges: Sequence[Exchange]) -> int:
+        """Return the first exchange that earlier prompts have not left out."""
+        shown = self._shown_from
+        if shown is None:
+            return 0
+        return next((i for i, x in enumerate(exchanges) if x.position >= shown.position), 0)
+
+    def _note_shown(self, exchanges: Sequence[Exchange], first: int) -> None:
+        if first < len(exchanges):
+            exchange = exchanges[first]
+            self._shown_from = _Place(exchange.message_ids[0], exchange.position)
+
+    def _forget_other_paths(self, path: Sequence[Message]) -> None:
+        """Another branch is shown: what was made of this one is made anew."""
+        shown, indexed = self._shown_from, self._indexed
+        if shown is not None and not is_on(path, shown.message_id, shown.position):
+            self._shown_from = None
+        if indexed is not None and not is_on(path, indexed.message_id, indexed.position):
+            self._indexed = None
+            if self._index is not None:
+                self._index.clear()
+
+    # older turns
+
+    def _passages(
+        self,
+        model: ModelContext,
+        path: Sequence[Message],
+        shown: Sequence[Exchange],
+        content: str,
+        material: Material,
+    ) -> tuple[Passage, ...]:
+        limit = model.tokens(model.shares.retrieved)
+        if self._index is None or not limit:
+            return ()
+        end = place_of(path, shown[0].position) if shown else len(path)
+        self._add_to_index(path[:end])
+        found = self._index.search(terms_of(content), FOUND_MAX)
+        return chosen(found, material.summary, limit, lambda text: len(model.codec.encode(text)))
+
+    def _add_to_index(self, older: Sequence[Message]) -> None:
+        """Index the exchanges of `older`, the beginning of a path, that are not yet in it."""
+        assert self._index is not None
+        start = 0 if self._indexed is None else place_of(older, self._indexed.position + 1)
+        new = older[start:]
+        if not new:
+            return
+        self._index.add(_passages_of(new))
+        self._indexed = _Place(new[-1].message_id, new[-1].position)
+
+    # folding
+
+    def fold_wish(
+        self, model: ModelContext, path: Sequence[Message], run_id: str, user_id: str, now_ms: int
+    ) -> FoldWanted | None:
+        """Return what is to be folded into the summary now that a turn has ended, if anything.
+
+        `run_id`, the turn's, names the fold: asked for twice, it is the same.
+        """
+        shares = model.shares
+        if not shares.summary:
+            return None
+        summary = self._valid(path)
+        exchanges = exchanges_of(model, self._since(path, summary))
+        if sum(x.cost for x in exchanges) <= model.tokens(shares.verbatim_high):
+            return None
+        if self._wished is not None and now_ms < self._wished[1] + self._config.fold_again_ms:
+            return None
+        left, kept = model.tokens(shares.verbatim_low), 0
+        for exchange in reversed(exchanges):
+            left -= exchange.cost
+            if left < 0 and kept:
+                break
+            kept += 1
+        folded = exchanges[: len(exchanges) - kept][:_FOLD_EXCHANGES_MAX]
+        if not folded:
+            return None
+        last = folded[-1].last
+        self._wished = (last.position, now_ms)
+        return FoldWanted(
+            fold_id=f"{run_id}-fold",
+            chat_id=last.chat_id,
+            user_id=user_id,
+            message_ids=tuple(i for exchange in folded for i in exchange.message_ids),
+            first_position=folded[0].position,
+            position=last.position,
+            replaces=self._summary.position if self._summary else None,
+            based_on=summary.upto_id if summary else None,
+            tokens_max=model.tokens(shares.summary),
+            wanted_at_ms=now_ms,
+        )
+
+    def close(self) -> None:
+        """Give back what the index holds."""
+        if self._index is not None:
+            self._index.close()
+
+
+def _passages_of(messages: Sequence[Message]) -> list[Passage]:
+    """Return the exchanges of messages for the index, whole. Their numbers count two messages a
+    turn, as chats without branches have them."""
+    found: list[Passage] = []
+    for message in messages:
+        if message.role == "user":
+            number = message.position // 2 + 1
+            found.append(Passage(message.position, number, message.content, ""))
+        elif found and message.status != "pending" and message.content:
+            last = found[-1]
+            answer = f"{last.assistant}\n{message.content}" if last.assistant else message.content
+            found[-1] = Passage(last.position, last.number, last.user, answer)
+    return found

@@ -1,0 +1,126 @@
+"""Older turns that a new message may refer to: found, chosen and quoted. Pure (ADR 0017).
+
+`Retrieval` is a port: in production `sqlite_retrieval`, in tests also a fake.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.runtime.notes import quoted_turn
+
+HEADING = "Quoted from earlier turns:"
+TERMS_MAX = 32
+"""Terms of a message that are looked for: its first ones, so that a pasted book costs no more
+than a question."""
+
+FOUND_MAX = 12
+_LEAST_OF_BEST = 0.35
+"""Passages that score less than this share of the best are noise."""
+
+_KNOWN_SHARE = 0.8
+"""A passage of whose words the summary has this share tells nothing new."""
+
+_WORD = re.compile(r"\w+")
+_COMMON = frozenset(
+    _WORD.findall(
+        "a about again all also am an and any are as at be been but by can could did do does "
+        "for from get give had has have he her here him his how i if in into is it its just "
+        "know let like me more my no not now of off on once one or our out over please remember "
+        "remind said say she so some still such tell than that the their them then there these "
+        "they this those through time to told too up us very was we were what when where which "
+        "who whom whose why will with would yes yet you your"
+    )
+)
+"""English words that say nothing about a subject. Other languages rely on how rare a word is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """An older exchange, or the parts of it that match: `position` is its first message's,
+    `number` its place in the chat from 1. A higher `score` fits better."""
+
+    position: int
+    number: int
+    user: str
+    assistant: str
+    score: float = 0.0
+
+
+class Retrieval(Protocol):
+    """An index over the exchanges of one chat. Synchronous, in memory, and the same answers for
+    the same calls, so that a machine may hold it; milliseconds at 2,000 exchanges."""
+
+    def add(self, passages: Sequence[Passage]) -> None:
+        """Index whole exchanges; one of the same position is replaced."""
+        ...
+
+    def search(self, terms: Sequence[str], limit: int) -> Sequence[Passage]:
+        """Return the passages that hold any of the terms, best first. Terms are words in lower
+        case; a long text comes as the part around them."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds; no call follows."""
+        ...
+
+
+def terms_of(text: str) -> tuple[str, ...]:
+    """Return the words of a message that tell what it is about, each once, `TERMS_MAX` at most."""
+    terms: dict[str, None] = {}
+    for match in _WORD.finditer(text):
+        word = match.group().casefold().strip("_")
+        if len(word) > 1 and word not in _COMMON:
+            terms[word] = None
+            if len(terms) == TERMS_MAX:
+                break
+    return tuple(terms)
+
+
+def chosen(
+    found: Sequence[Passage], summary: str, tokens_max: int, cost: Callable[[str], int]
+) -> tuple[Passage, ...]:
+    """Return the passages to quote, in the order of the chat: the best that fit into
+    `tokens_max` together, without those that say the same, or what the summary says."""
+    if not found:
+        return ()
+    known = set(_words(summary))
+    least = found[0].score * _LEAST_OF_BEST
+    left = tokens_max - cost(HEADING)
+    taken: list[Passage] = []
+    said: set[tuple[str, str]] = set()
+    for passage in found:
+        text = (passage.user.casefold(), passage.assistant.casefold())
+        if passage.score < least or text in said or _tells_nothing_new(passage, known):
+            continue
+        price = cost(_quote(passage))
+        if price <= left:
+            left -= price
+            said.add(text)
+            taken.append(passage)
+    return tuple(sorted(taken, key=lambda passage: passage.position))
+
+
+def quoted(passages: Sequence[Passage]) -> str:
+    """Return passages as data for the front of a message; '' for none."""
+    if not passages:
+        return ""
+    return "\n".join((HEADING, *map(_quote, passages)))
+
+
+def _quote(passage: Passage) -> str:
+    return f"Turn {passage.number}\n{quoted_turn(passage.user, passage.assistant)}"
+
+
+def _words(text: str) -> list[str]:
+    return [w for w in (m.group().casefold() for m in _WORD.finditer(text)) if w not in _COMMON]
+
+
+def _tells_nothing_new(passage: Passage, known: set[str]) -> bool:
+    words = set(_words(passage.user))
+    return bool(words) and len(words & known) >= _KNOWN_SHARE * len(words)
