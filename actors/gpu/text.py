@@ -63,11 +63,12 @@ class AnswerText:
 
     def finish(self, *, cut: bool = False) -> str:
         """Return the text still held back, when the answer ends without having stopped.
-        `cut`: it was cut off by a cancel, so half a character is left out."""
+        `cut`: it was cut off by a cancel, so what may be half a character or the beginning of a
+        stop string is left out: the answer stays a beginning of the whole one."""
         if self._stopped:
             return ""
         self._stopped = True
-        return self._held if cut else self._release()
+        return "" if cut else self._release()
 
     def _release(self) -> str:
         text = self._held + self._decoder.flush()

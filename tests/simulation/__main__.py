@@ -1,5 +1,9 @@
-"""`python -m tests.simulation FIRST [LAST]`: play seeds and say how they ended."""
+"""`python -m tests.simulation [--short] FIRST [LAST]`: play seeds and say how they ended.
 
+The story of the first seed that fails is made as short as it goes and printed.
+"""
+
+import argparse
 import logging
 import sys
 import time
@@ -7,10 +11,12 @@ from collections import Counter
 
 import structlog
 
-from tests.simulation.scenario import run_seed
+from tests.simulation.scenario import play
+from tests.simulation.shrinking import failure, shrink
+from tests.simulation.story import draw
 
 
-def main(first: int, last: int) -> int:
+def main(first: int, last: int, *, short: bool) -> int:
     """Play seeds `first` to `last`; return the exit code."""
     level = logging.INFO if first == last else logging.CRITICAL
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
@@ -19,16 +25,26 @@ def main(first: int, last: int) -> int:
     begun = time.monotonic()
     for seed in range(first, last + 1):
         try:
-            endings += run_seed(seed)
+            endings += play(draw(seed, short=short))
         except Exception as error:  # noqa: BLE001 - any end of a seed is a finding
             failed.append(seed)
-            sys.stdout.write(f"seed {seed}: {type(error).__name__}: {error}\n")
+            sys.stdout.write(f"seed {seed}: {failure(error)}\n")
     rate = (last - first + 1) / (time.monotonic() - begun)
     counted = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
     sys.stdout.write(f"seeds {first}–{last}: {counted}; {rate:.1f} seeds/s; failed: {failed}\n")
+    if failed:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        story, error_text = shrink(draw(failed[0], short=short))
+        sys.stdout.write(f"\nthe shortest story found that fails so:\n{story}\n{error_text}\n")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    numbers = [int(argument) for argument in sys.argv[1:3]]
-    sys.exit(main(numbers[0], numbers[-1]))
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("first", type=int)
+    parser.add_argument("last", type=int, nargs="?")
+    parser.add_argument("--short", action="store_true", help="one or two people, half the time")
+    asked = parser.parse_args()
+    sys.exit(
+        main(asked.first, asked.first if asked.last is None else asked.last, short=asked.short)
+    )

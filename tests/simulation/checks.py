@@ -135,6 +135,12 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
             require(text == reference, "continue, don't restart", f"{run_id} differs")
         else:
             require(reference.startswith(text), "continue, don't restart", f"{run_id} differs")
+    await _check_again(world, person, prompt)
+    require(
+        record.state != "cancelled" or prompt.stop_pressed,
+        "leaving is not stopping",
+        f"{run_id} was cancelled, and nobody pressed stop",
+    )
     if prompt.cancel_confirmed_ms is not None:
         late = [
             at_ms
@@ -144,6 +150,18 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
         require(not late, "stop means stop", f"{run_id}: tokens after a confirmed cancel")
         require(prompt.cancel_state == record.state, "stop means stop", f"{run_id}: {record.state}")
     return record.state
+
+
+async def _check_again(world: World, person: Person, prompt: Prompt) -> None:
+    """One run per idempotency key, whichever device asked."""
+    again = prompt.again
+    if again is None:
+        return
+    run_id = prompt.command.run_id
+    other = await world.history.run(person.chat_id, again.command.run_id)
+    require(other is None, "one run per key", f"{run_id} ran twice, as {again.command.run_id}")
+    if isinstance(again.reply, PromptAccepted):
+        require(again.reply.run_id == run_id, "one run per key", f"{again.reply.run_id}")
 
 
 async def check_rest(world: World) -> None:

@@ -5,6 +5,8 @@ import contextlib
 import random
 from dataclasses import dataclass, field
 
+import msgspec
+
 from actors.runtime.token_log import BusTokenLog
 from contracts.codec import decode, encode
 from contracts.errors import BusUnavailable
@@ -23,6 +25,7 @@ from contracts.session import (
 )
 from contracts.subjects import session_commands
 from tests.simulation.faults import FaultyBus
+from tests.simulation.story import Prompted, Window
 from tests.simulation.world import World
 
 TERMINALS = ("RunCompleted", "RunCancelled", "RunFailed")
@@ -60,18 +63,20 @@ class Prompt:
     reply: PromptAccepted | PromptRejected | None = None
     cancel_confirmed_ms: int | None = None
     cancel_state: str = ""
+    stop_pressed: bool = False
+    again: "Prompt | None" = None
     viewers: list[Seen] = field(default_factory=list)
 
 
 class Person:
     """Owns one chat and sends a few prompts, one after another."""
 
-    def __init__(self, world: World, rng: random.Random, number: int, prompts: int) -> None:
+    def __init__(self, world: World, number: int, prompts: tuple[Prompted, ...]) -> None:
         self._world = world
-        self._rng = rng
-        self._count = prompts
+        self._rng = random.Random(f"{world.story.seed}/{number}")
+        self._plans = prompts
         self.user_id = f"user_{number}"
-        self.chat_id = make_id("chat", world.clock.now_ms(), rng.randbytes(10))
+        self.chat_id = make_id("chat", world.clock.now_ms(), self._rng.randbytes(10))
         self.prompts: list[Prompt] = []
 
     async def live(self) -> None:
@@ -84,24 +89,25 @@ class Person:
         )
         log = BusTokenLog(bus, self._world.clock)
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._count):
-                await asyncio.sleep(self._rng.random())
-                prompt = self._compose(bus.new_inbox())
+            for plan in self._plans:
+                await asyncio.sleep(plan.after_s)
+                prompt = self._compose(plan, bus.new_inbox())
                 self.prompts.append(prompt)
                 windows = [
-                    group.create_task(self._watch(log, prompt, self._rng.random() * 2 * i))
-                    for i in range(self._rng.choice((1, 1, 2, 3)))
+                    group.create_task(self._watch(log, prompt, window)) for window in plan.windows
                 ]
-                if self._rng.random() < 0.3:
-                    group.create_task(self._press_stop(bus, prompt, self._rng.random()))
-                await self._send(bus, prompt)
+                if plan.stopped_after_s is not None:
+                    group.create_task(self._press_stop(bus, prompt, plan.stopped_after_s))
+                await self._send(bus, prompt, times=2 if plan.twice else 1)
+                if plan.keyed:
+                    await self._send_again(bus, prompt)
                 if isinstance(prompt.reply, PromptAccepted):
                     await asyncio.wait(windows)
                 else:
                     for window in windows:
                         window.cancel()
 
-    def _compose(self, inbox: str) -> Prompt:
+    def _compose(self, plan: Prompted, inbox: str) -> Prompt:
         now = self._world.clock.now_ms()
         rng = self._rng
         command = SubmitPrompt(
@@ -110,20 +116,18 @@ class Person:
             user_id=self.user_id,
             prompt_id=make_id("msg", now, rng.randbytes(10)),
             answer_id=make_id("msg", now, rng.randbytes(10)),
-            content=f"prompt {rng.randrange(1000)}",
-            sampling=Sampling(
-                max_tokens=rng.randrange(1, 120),
-                temperature=0.0,
-                stop=("ab",) if rng.random() < 0.3 else (),
-            ),
+            content=plan.content,
+            sampling=Sampling(max_tokens=plan.max_tokens, temperature=0.0, stop=plan.stop),
             submitted_at_ms=now,
             expires_at_ms=now + 8_000,
+            idempotency_key=f"key-{len(self.prompts)}" if plan.keyed else None,
+            body_hash="same" if plan.keyed else "",
             reply_to=inbox,
         )
         return Prompt(command)
 
-    async def _send(self, bus: FaultyBus, prompt: Prompt) -> None:
-        """Send the command (sometimes twice) and wait as long as an edge would."""
+    async def _send(self, bus: FaultyBus, prompt: Prompt, *, times: int) -> None:
+        """Send the command (perhaps twice) and wait as long as an edge would."""
         answered = asyncio.Event()
 
         def hear(message: Inbound) -> None:
@@ -132,7 +136,7 @@ class Person:
                 answered.set()
 
         inbox = await bus.subscribe(prompt.command.reply_to, hear)
-        for _ in range(2 if self._rng.random() < 0.2 else 1):
+        for _ in range(times):
             with contextlib.suppress(BusUnavailable):
                 await bus.append(
                     session_commands(self.chat_id),
@@ -146,15 +150,31 @@ class Person:
             pass
         await inbox.stop()
 
-    async def _watch(self, log: BusTokenLog, prompt: Prompt, after_s: float) -> None:
-        """Open a window, sometimes late, sometimes leaving, from any cursor."""
-        await asyncio.sleep(after_s)
-        start = self._rng.choice((None, 0, 0, self._rng.randrange(12)))
-        seen = Seen(prompt.command.run_id, start)
+    async def _send_again(self, bus: FaultyBus, first: Prompt) -> None:
+        """The same prompt by another device: new ids, the same key and body."""
+        now = self._world.clock.now_ms()
+        again = Prompt(
+            msgspec.structs.replace(
+                first.command,
+                run_id=make_id("run", now, self._rng.randbytes(10)),
+                prompt_id=make_id("msg", now, self._rng.randbytes(10)),
+                answer_id=make_id("msg", now, self._rng.randbytes(10)),
+                submitted_at_ms=now,
+                expires_at_ms=now + 8_000,
+                reply_to=bus.new_inbox(),
+            )
+        )
+        first.again = again
+        await self._send(bus, again, times=1)
+
+    async def _watch(self, log: BusTokenLog, prompt: Prompt, window: Window) -> None:
+        """Read from the window's cursor on, to the end or until the viewer leaves."""
+        await asyncio.sleep(window.after_s)
+        seen = Seen(prompt.command.run_id, window.start)
         prompt.viewers.append(seen)
-        leave_after = self._rng.randrange(1, 30) if self._rng.random() < 0.2 else 1 << 30
+        leave_after = window.leaves_after or 1 << 30
         while True:
-            cursor = seen.events[-1][0] if seen.events else start
+            cursor = seen.events[-1][0] if seen.events else window.start
             try:
                 async with log.follow(seen.run_id, after=cursor) as reader:
                     async for batch in reader.batches():
@@ -167,6 +187,7 @@ class Person:
 
     async def _press_stop(self, bus: FaultyBus, prompt: Prompt, after_s: float) -> None:
         await asyncio.sleep(after_s)
+        prompt.stop_pressed = True
         inbox = bus.new_inbox()
 
         def hear(message: Inbound) -> None:

@@ -6,8 +6,10 @@ later call of it vanish, so that not even a `finally` block has an effect on the
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from actors.runtime.memory_bus import MemoryBus
@@ -37,11 +39,38 @@ class Weather:
     forget_ack: float = 0.0
     history_refuse: float = 0.0
     history_forget: float = 0.0
+    history_out: bool = False
 
     def clear(self) -> None:
         """Stop all faults."""
         self.lose = self.double = self.delay_s = self.refuse = self.forget_ack = 0.0
         self.history_refuse = self.history_forget = 0.0
+        self.history_out = False
+
+
+NETWORK = Context()
+"""What is on its way belongs to no process: it arrives though its sender is stopped."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """One direction of a connection: in order, and held up while it is cut, as TCP does."""
+
+    cut: bool = False
+    waiting: deque[Callable[[], object]] = field(default_factory=deque)
+
+    def carry(self, action: Callable[[], object]) -> None:
+        """Do it now, or when the lane is mended."""
+        if self.cut:
+            self.waiting.append(action)
+        else:
+            action()
+
+    def mend(self) -> None:
+        """Let through what was held up."""
+        self.cut = False
+        while self.waiting and not self.cut:
+            self.waiting.popleft()()
 
 
 class Witness:
@@ -56,16 +85,21 @@ class Witness:
 
 
 class FaultyBus:
-    """The bus port over a `MemoryBus`, in bad weather."""
+    """The bus port over a `MemoryBus`, in bad weather. Handlers run as part of the process
+    that made it, whoever sent the message."""
 
     def __init__(
         self, inner: MemoryBus, weather: Weather, rng: random.Random, witness: Witness
     ) -> None:
         self.dead = False
+        self.outward = Lane()
+        self.inward = Lane()
         self._inner = inner
         self._weather = weather
         self._rng = rng
         self._witness = witness
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._context = copy_context()
 
     @property
     def connected(self) -> bool:
@@ -81,13 +115,55 @@ class FaultyBus:
     def _chance(self, share: float) -> bool:
         return share > 0 and self._rng.random() < share
 
-    async def _travel(self) -> None:
+    async def _call(self, call: Callable[[], Coroutine[Any, Any, T]], timeout_s: float = 5.0) -> T:
+        """Go to the server and back. While the connection is cut the question or its answer
+        is held up: the caller may give up, and the effect come all the same."""
         self._alive()
         if self._weather.delay_s:
             await asyncio.sleep(self._rng.random() * self._weather.delay_s)
-        self._alive()
+            self._alive()
         if self._chance(self._weather.refuse):
             raise BusUnavailable("simulated: refused")
+        if not self.outward.cut and not self.inward.cut:
+            return await call()
+        answered: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.outward.carry(lambda: self._depart(call, answered))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answered
+        except TimeoutError as error:
+            raise BusTimeout("simulated: no answer through a cut connection") from error
+
+    def _depart(
+        self, call: Callable[[], Coroutine[Any, Any, T]], answered: "asyncio.Future[T]"
+    ) -> None:
+        async def travel() -> None:
+            task: asyncio.Future[T] = asyncio.ensure_future(call())
+            await asyncio.wait([task])
+            self.inward.carry(lambda: arrive(task))
+
+        def arrive(task: "asyncio.Future[T]") -> None:
+            failure = task.exception()
+            if answered.done():
+                return
+            if failure is not None:
+                answered.set_exception(failure)
+            else:
+                answered.set_result(task.result())
+
+        if self.dead:
+            return
+        task = asyncio.get_running_loop().create_task(travel(), context=NETWORK)
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+
+    def _arrive(self, handler: Callable[..., None], *args: object) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._handle, handler, *args, context=self._context)
+
+    def _handle(self, handler: Callable[..., None], *args: object) -> None:
+        if not self.dead:
+            handler(*args)
 
     def publish(
         self,
@@ -97,12 +173,17 @@ class FaultyBus:
         reply: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        def send() -> None:
+            if not self.dead and self._inner.connected:
+                self._inner.publish(subject, data, reply=reply, headers=headers)
+
         if not self.dead:
-            self._inner.publish(subject, data, reply=reply, headers=headers)
+            self.outward.carry(send)
 
     async def request(self, subject: str, data: bytes, *, timeout_s: float) -> bytes:
-        await self._travel()
-        return await self._inner.request(subject, data, timeout_s=timeout_s)
+        return await self._call(
+            lambda: self._inner.request(subject, data, timeout_s=timeout_s), timeout_s
+        )
 
     async def subscribe(
         self, subject: str, handler: Callable[[Inbound], None], *, queue: str = ""
@@ -111,7 +192,7 @@ class FaultyBus:
 
         def hand_on(message: Inbound) -> None:
             if not self.dead:
-                handler(message)
+                self.inward.carry(lambda: self._arrive(handler, message))
 
         def receive(message: Inbound) -> None:
             if self._chance(self._weather.lose):
@@ -141,11 +222,14 @@ class FaultyBus:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 5.0,
     ) -> int:
-        await self._travel()
-        seq = await self._inner.append(
-            subject, data, fence=fence, msg_id=msg_id, headers=headers, timeout_s=timeout_s
-        )
-        self._witness.saw(subject, data)
+        async def store() -> int:
+            seq = await self._inner.append(
+                subject, data, fence=fence, msg_id=msg_id, headers=headers, timeout_s=timeout_s
+            )
+            self._witness.saw(subject, data)
+            return seq
+
+        seq = await self._call(store, timeout_s)
         if self._chance(self._weather.forget_ack):
             raise BusTimeout("simulated: acknowledgement lost")
         if self._weather.delay_s:
@@ -154,14 +238,14 @@ class FaultyBus:
         return seq
 
     async def last(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
-        await self._travel()
-        return await self._inner.last(stream, subject, leader=leader)
+        return await self._call(lambda: self._inner.last(stream, subject, leader=leader))
 
     async def range(
         self, stream: str, subject: str, *, from_seq: int, limit: int
     ) -> Sequence[Stored]:
-        await self._travel()
-        return await self._inner.range(stream, subject, from_seq=from_seq, limit=limit)
+        return await self._call(
+            lambda: self._inner.range(stream, subject, from_seq=from_seq, limit=limit)
+        )
 
     async def consume(
         self,
@@ -177,7 +261,7 @@ class FaultyBus:
 
         def receive(delivery: Delivery) -> None:
             if not self.dead:
-                handler(_MortalDelivery(delivery, self))
+                self.inward.carry(lambda: self._arrive(handler, _MortalDelivery(delivery, self)))
 
         return await self._inner.consume(
             stream,
@@ -189,16 +273,15 @@ class FaultyBus:
         )
 
     async def lease_get(self, key: str) -> LeaseEntry:
-        await self._travel()
-        return await self._inner.lease_get(key)
+        return await self._call(lambda: self._inner.lease_get(key))
 
     async def lease_put(self, key: str, value: bytes, *, revision: int, ttl_s: float) -> int:
-        await self._travel()
-        return await self._inner.lease_put(key, value, revision=revision, ttl_s=ttl_s)
+        return await self._call(
+            lambda: self._inner.lease_put(key, value, revision=revision, ttl_s=ttl_s)
+        )
 
     async def lease_delete(self, key: str, *, revision: int) -> None:
-        await self._travel()
-        await self._inner.lease_delete(key, revision=revision)
+        await self._call(lambda: self._inner.lease_delete(key, revision=revision))
 
     async def lease_watch(
         self, pattern: str, handler: Callable[[str, LeaseEntry], None]
@@ -207,7 +290,7 @@ class FaultyBus:
 
         def receive(key: str, entry: LeaseEntry) -> None:
             if not self.dead:
-                handler(key, entry)
+                self.inward.carry(lambda: self._arrive(handler, key, entry))
 
         return await self._inner.lease_watch(pattern, receive)
 
@@ -217,8 +300,7 @@ class FaultyBus:
         return await self._inner.serve(name, version, description, metadata)
 
     async def flush(self) -> None:
-        await self._travel()
-        await self._inner.flush()
+        await self._call(self._inner.flush)
 
     async def close(self) -> None:
         await self._inner.close()
@@ -241,6 +323,10 @@ class _MortalDelivery:
 
     def ack(self) -> None:
         if not self._bus.dead:
+            self._bus.outward.carry(self._arrive)
+
+    def _arrive(self) -> None:
+        if not self._bus.dead:
             self._inner.ack()
 
 
@@ -259,7 +345,7 @@ class FaultyHistory:
         async def call(*args: Any, **kwargs: Any) -> Any:
             if self._bus.dead:
                 raise asyncio.CancelledError
-            if self._rng.random() < self._weather.history_refuse:
+            if self._weather.history_out or self._rng.random() < self._weather.history_refuse:
                 raise HistoryRefused("simulated: refused")
             if self._weather.delay_s:
                 await asyncio.sleep(self._rng.random() * self._weather.delay_s)

@@ -1,43 +1,44 @@
-"""One seed: a mix of faults, people, and the checks."""
+"""One seed: its story, played and checked."""
 
 import asyncio
-import random
 from collections import Counter
 
-from tests.simulation.checks import Records, check_prompt, check_rest
+from tests.simulation.checks import Records, check_prompt, check_rest, require
 from tests.simulation.clients import Person
-from tests.simulation.virtual_time import VirtualClock, VirtualTimeLoop, run_virtual
+from tests.simulation.story import Disaster, Story, draw
+from tests.simulation.virtual_time import VirtualTimeLoop, run_virtual
 from tests.simulation.world import World
 
-FAULTY_S = 8.0
 CALM_S = 60.0
 
 
-def run_seed(seed: int) -> Counter[str]:
-    """Play one seed and check it; returns how its runs ended.
+def run_seed(seed: int, *, short: bool = False) -> Counter[str]:
+    """Play one seed and check it; returns how its runs ended."""
+    return play(draw(seed, short=short))
+
+
+def play(story: Story) -> Counter[str]:
+    """Play a story and check it; returns how its runs ended.
 
     Raises Broken (with the invariant's name), or whatever an actor died of by itself.
     """
     loop = VirtualTimeLoop()
-    rng = random.Random(seed)
-    clock = VirtualClock(loop, random.Random(seed + 1))
-    world = World(rng, clock, eos_every=rng.choice((0, 40, 200)), step_ms=rng.choice((5, 20, 50)))
-    return run_virtual(_play(world, rng), loop)
+    return run_virtual(_play(World(story, loop)), loop)
 
 
-async def _play(world: World, rng: random.Random) -> Counter[str]:
+async def _play(world: World) -> Counter[str]:
+    story = world.story
     await world.start()
     await asyncio.sleep(1.5)
-    people = [Person(world, rng, i, rng.randrange(1, 4)) for i in range(rng.randrange(1, 5))]
-    _draw_weather(world, rng)
+    people = [Person(world, number, prompts) for number, prompts in enumerate(story.people)]
+    for name, value in story.weather:
+        setattr(world.weather, name, value)
     async with asyncio.TaskGroup() as group:
         living = [group.create_task(person.live()) for person in people]
-        disaster = group.create_task(_disasters(world, rng))
-        await disaster
-        world.weather.clear()
-        done, pending = await asyncio.wait(living, timeout=CALM_S)
-        assert not pending, "liveness: a person still waits long after the faults stopped"
-        assert done
+        await _disasters(world, story.disasters, story.faulty_s)
+        await world.mend()
+        _, pending = await asyncio.wait(living, timeout=CALM_S)
+        require(not pending, "liveness", "a person still waits long after the faults stopped")
     await _quiet(world, people)
     records = Records(world)
     endings: Counter[str] = Counter()
@@ -47,6 +48,20 @@ async def _play(world: World, rng: random.Random) -> Counter[str]:
     await check_rest(world)
     await world.stop()
     return endings
+
+
+async def _disasters(world: World, disasters: tuple[Disaster, ...], faulty_s: float) -> None:
+    """Let them happen in time; one that would befall a target in trouble is passed over."""
+    loop = asyncio.get_running_loop()
+    begun_s = loop.time()
+    troubled: dict[str, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        for disaster in disasters:
+            await asyncio.sleep(max(0.0, begun_s + disaster.at_s - loop.time()))
+            earlier = troubled.get(disaster.target)
+            if earlier is None or earlier.done():
+                troubled[disaster.target] = group.create_task(world.suffer(disaster))
+        await asyncio.sleep(max(0.0, begun_s + faulty_s - loop.time()))
 
 
 async def _quiet(world: World, people: list[Person]) -> None:
@@ -59,36 +74,3 @@ async def _quiet(world: World, people: list[Person]) -> None:
         if not world.server.streams["RUNS"].messages and not open_runs:
             await asyncio.sleep(3.0)
             return
-
-
-def _draw_weather(world: World, rng: random.Random) -> None:
-    weather = world.weather
-    for name, worst in (
-        ("lose", 0.2),
-        ("double", 0.2),
-        ("delay_s", 0.05),
-        ("refuse", 0.1),
-        ("forget_ack", 0.1),
-        ("history_refuse", 0.1),
-        ("history_forget", 0.1),
-    ):
-        if rng.random() < 0.4:
-            setattr(weather, name, rng.random() * worst)
-
-
-async def _disasters(world: World, rng: random.Random) -> None:
-    loop = asyncio.get_running_loop()
-    end_s = loop.time() + FAULTY_S
-    down: dict[str, float] = {}
-    kills = rng.randrange(5)
-    for at_s in sorted(rng.random() * FAULTY_S for _ in range(kills)):
-        await asyncio.sleep(max(0.0, end_s - FAULTY_S + at_s - loop.time()))
-        name = rng.choice(sorted(set(world.processes) - set(down)))
-        await world.crash(name, seen=rng.random() < 0.5)
-        down[name] = loop.time() + rng.random() * 5
-        for other in [n for n, back_s in down.items() if back_s <= loop.time()]:
-            world.processes[other].start()
-            del down[other]
-    await asyncio.sleep(max(0.0, end_s - loop.time()))
-    for name in down:
-        world.processes[name].start()

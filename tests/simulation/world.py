@@ -3,8 +3,11 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from actors.gpu.actor import GpuActor
 from actors.gpu.config import GpuConfig
@@ -16,12 +19,13 @@ from actors.scheduler import SchedulerActor, SchedulerConfig
 from actors.session import ModelContext, SessionConfig, SessionHost
 from contracts.codec import encode
 from contracts.errors import BusError, EngineDead
-from contracts.ports.clock import Clock
 from contracts.scheduling import WorkerGone
 from contracts.subjects import scheduler_workers
 from ops.history.memory import MemoryHistory
 from ops.streams import declare_streams
 from tests.simulation.faults import FaultyBus, FaultyHistory, Weather, Witness
+from tests.simulation.story import PROCESSES, Disaster, Story
+from tests.simulation.virtual_time import PROCESS, VirtualClock, VirtualTimeLoop
 
 MODEL = "sim-model"
 POOL = "default"
@@ -49,7 +53,11 @@ class Process:
     def start(self) -> None:
         """Start it, under a new incarnation."""
         self.lives += 1
-        self.task = asyncio.get_running_loop().create_task(self._live(), name=self.name)
+        context = copy_context()
+        context.run(PROCESS.set, self.name)
+        self.task = asyncio.get_running_loop().create_task(
+            self._live(), name=self.name, context=context
+        )
 
     async def _live(self) -> None:
         while True:
@@ -68,9 +76,10 @@ class Process:
             await asyncio.sleep(0.2)
 
     async def kill(self) -> None:
-        """Kill it at once."""
+        """Kill it at once, stopped or not."""
         if self.bus is not None:
             self.bus.dead = True
+        self.world.loop.resume_process(self.name)
         if self.task is not None:
             self.task.cancel()
             await asyncio.wait([self.task])
@@ -81,10 +90,12 @@ class Process:
 class World:
     """Server, history, processes and weather of one seed."""
 
-    def __init__(self, rng: random.Random, clock: Clock, *, eos_every: int, step_ms: int) -> None:
-        self.rng = rng
-        self.clock = clock
-        self.server = MemoryServer(clock)
+    def __init__(self, story: Story, loop: VirtualTimeLoop) -> None:
+        self.story = story
+        self.loop = loop
+        self.rng = random.Random(story.seed + 1)
+        self.clock = VirtualClock(loop, random.Random(story.seed + 2))
+        self.server = MemoryServer(self.clock)
         self.weather = Weather()
         self.witness = Witness()
         self.history = MemoryHistory()
@@ -93,22 +104,18 @@ class World:
             vocabulary=VOCABULARY,
             model=MODEL,
             eos_token=EOS,
-            eos_every=eos_every,
+            eos_every=story.eos_every,
             seed=7,
-            step_ms=step_ms,
+            step_ms=story.step_ms,
             context_length=1_024,
             slots=4,
         )
         self.engines: dict[str, SimEngine] = {}
         self.processes: dict[str, Process] = {}
-        for kind, build in (
-            ("session", self._session),
-            ("scheduler", self._scheduler),
-            ("gpu", self._gpu),
-        ):
-            for letter in "ab":
-                name = f"{kind}_{letter}"
-                self.processes[name] = Process(name, self._named(build, name), self)
+        builds = {"session": self._session, "scheduler": self._scheduler, "gpu": self._gpu}
+        for name in PROCESSES:
+            build = builds[name.partition("_")[0]]
+            self.processes[name] = Process(name, self._named(build, name), self)
 
     def faulty(self, inner: object) -> FaultyBus:
         """Return a bus in this world's weather."""
@@ -118,6 +125,7 @@ class World:
         """Declare the streams and start every process."""
         inner = await self.server.connect("admin")
         await declare_streams(inner)
+        await inner.lease_put("world", b"", revision=0, ttl_s=1.0)
         for process in self.processes.values():
             process.start()
 
@@ -129,7 +137,55 @@ class World:
         if crashes:
             raise crashes[0]
 
-    async def crash(self, name: str, *, seen: bool) -> None:
+    async def suffer(self, disaster: Disaster) -> None:
+        """Let a disaster happen and pass; its target is as before afterwards."""
+        match disaster.kind:
+            case "kill":
+                await self._crash(disaster.target, seen=disaster.seen)
+                await asyncio.sleep(disaster.lasts_s)
+                self.processes[disaster.target].start()
+            case "pause":
+                self.loop.stop_process(disaster.target)
+                bus = self.processes[disaster.target].bus
+                await self._hold_up(bus, disaster.lasts_s, inward=True)
+                self.loop.resume_process(disaster.target)
+            case "history out":
+                self.weather.history_out = True
+                await asyncio.sleep(disaster.lasts_s)
+                self.weather.history_out = False
+            case _:
+                bus = self.processes[disaster.target].bus
+                await self._hold_up(
+                    bus,
+                    disaster.lasts_s,
+                    outward=disaster.kind != "cut in",
+                    inward=disaster.kind != "cut out",
+                )
+
+    @staticmethod
+    async def _hold_up(
+        bus: FaultyBus | None, seconds: float, *, outward: bool = False, inward: bool = False
+    ) -> None:
+        lanes = (
+            [lane for lane, cut in ((bus.outward, outward), (bus.inward, inward)) if cut]
+            if bus
+            else []
+        )
+        for lane in lanes:
+            lane.cut = True
+        await asyncio.sleep(seconds)
+        for lane in lanes:
+            lane.mend()
+
+    async def mend(self) -> None:
+        """End all faults: the weather is fair, and engines with a fault are replaced."""
+        self.weather.clear()
+        for name in sorted({name for name, _, _ in self.story.engines}):
+            if self.processes[name].lives == 1:
+                await self.processes[name].kill()
+                self.processes[name].start()
+
+    async def _crash(self, name: str, *, seen: bool) -> None:
         """Kill a process; `seen`: its parent noticed, and says so where that is known."""
         process = self.processes[name]
         await process.kill()
@@ -187,8 +243,9 @@ class World:
             actor_id=f"{name}_{life}",
         )
 
-    async def _gpu(self, name: str, bus: FaultyBus, _: int) -> Runnable:
-        engine = SimEngine(self.engine_config, self.clock)
+    async def _gpu(self, name: str, bus: FaultyBus, life: int) -> Runnable:
+        faults = {f: value for gpu, f, value in self.story.engines if gpu == name and life == 1}
+        engine = SimEngine(msgspec.structs.replace(self.engine_config, **faults), self.clock)
         await engine.start(lambda _: None)
         self.engines[name] = engine
         return GpuActor(

@@ -1,0 +1,218 @@
+"""What will happen in a seed, drawn before it happens: people, weather and disasters as data.
+
+A story can be printed, played again bit for bit, and made shorter by leaving parts out.
+"""
+
+import random
+from dataclasses import dataclass, replace
+from typing import Literal
+
+FAULTY_S = 8.0
+SHORT_FAULTY_S = 4.0
+
+DisasterKind = Literal["kill", "pause", "cut", "cut out", "cut in", "history out"]
+PROCESSES = tuple(f"{kind}_{letter}" for kind in ("session", "scheduler", "gpu") for letter in "ab")
+_WEATHER = (
+    ("lose", 0.2),
+    ("double", 0.2),
+    ("delay_s", 0.05),
+    ("refuse", 0.1),
+    ("forget_ack", 0.1),
+    ("history_refuse", 0.1),
+    ("history_forget", 0.1),
+)
+_KINDS: tuple[tuple[DisasterKind, int], ...] = (
+    ("kill", 6),
+    ("pause", 3),
+    ("cut", 2),
+    ("cut out", 1),
+    ("cut in", 1),
+    ("history out", 1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Disaster:
+    """Something that breaks at `at_s` (after the start of the faults) for `lasts_s`.
+
+    `kill` is a crash, restarted after `lasts_s`; `seen` says whether the parent tells. `pause`
+    is SIGSTOP and SIGCONT. `cut` holds up all that a process sends and receives (`cut out`,
+    `cut in`: one way only), as a connection does whose packets are lost for a while.
+    """
+
+    at_s: float
+    kind: DisasterKind
+    target: str
+    lasts_s: float
+    seen: bool = False
+
+    def __str__(self) -> str:
+        seen = ", and its parent says so" if self.seen and self.kind == "kill" else ""
+        return f"{self.at_s:6.3f} s  {self.kind} {self.target} for {self.lasts_s:.3f} s{seen}"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A viewer: opens `after_s`, reads from `start` (None: whatever there is), and leaves
+    after `leaves_after` events (0: stays to the end)."""
+
+    after_s: float
+    start: int | None = 0
+    leaves_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prompted:
+    """One prompt: sent `after_s`, perhaps twice, perhaps again by another device with the same
+    key, watched, and perhaps stopped."""
+
+    after_s: float
+    content: str
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+    windows: tuple[Window, ...] = (Window(0.0),)
+    twice: bool = False
+    keyed: bool = False
+    stopped_after_s: float | None = None
+
+    def __str__(self) -> str:
+        parts = [f"after {self.after_s:.3f} s {self.content!r}, up to {self.max_tokens} tokens"]
+        parts += [f"stop string {text!r}" for text in self.stop]
+        parts += ["sent twice"] * self.twice + ["again with the same key"] * self.keyed
+        parts += [f"{len(self.windows)} windows {[(w.after_s, w.start) for w in self.windows]}"]
+        if self.stopped_after_s is not None:
+            parts.append(f"stop pressed after {self.stopped_after_s:.3f} s")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One seed. `engines` are faults of each gpu's first life, as arguments of `SimConfig`."""
+
+    seed: int
+    faulty_s: float
+    eos_every: int
+    step_ms: int
+    weather: tuple[tuple[str, float], ...]
+    people: tuple[tuple[Prompted, ...], ...]
+    disasters: tuple[Disaster, ...]
+    engines: tuple[tuple[str, str, int], ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"seed {self.seed}: a token each {self.step_ms} ms, faults for {self.faulty_s} s"]
+        lines += [f"  weather {name} {value:.3f}" for name, value in self.weather]
+        lines += [f"  engine {name}: {fault} {value}" for name, fault, value in self.engines]
+        for number, prompts in enumerate(self.people):
+            lines += [f"  person {number}: {prompt}" for prompt in prompts]
+        lines += [f"  {disaster}" for disaster in self.disasters]
+        return "\n".join(lines)
+
+
+def draw(seed: int, *, short: bool = False) -> Story:
+    """Return the story of a seed; each draws its own mix of faults. `short` ones have one or
+    two people and half the time."""
+    rng = random.Random(seed)
+    faulty_s = SHORT_FAULTY_S if short else FAULTY_S
+    people = tuple(
+        tuple(_prompted(rng) for _ in range(rng.randrange(1, 3 if short else 4)))
+        for _ in range(rng.randrange(1, 3 if short else 5))
+    )
+    disasters = sorted(
+        (_disaster(rng, faulty_s) for _ in range(rng.randrange(3 if short else 6))),
+        key=lambda disaster: disaster.at_s,
+    )
+    return Story(
+        seed=seed,
+        faulty_s=faulty_s,
+        eos_every=rng.choice((0, 40, 200)),
+        step_ms=rng.choice((5, 20, 50)),
+        weather=tuple((n, rng.random() * worst) for n, worst in _WEATHER if rng.random() < 0.35),
+        people=people,
+        disasters=tuple(disasters),
+        engines=tuple(_engine_faults(rng)),
+    )
+
+
+def _prompted(rng: random.Random) -> Prompted:
+    windows = tuple(
+        Window(
+            after_s=rng.random() * 2 * number,
+            start=rng.choice((None, 0, 0, rng.randrange(12))),
+            leaves_after=rng.randrange(1, 30) if rng.random() < 0.2 else 0,
+        )
+        for number in range(rng.choice((1, 1, 2, 3)))
+    )
+    return Prompted(
+        after_s=rng.random(),
+        content=f"prompt {rng.randrange(1000)}",
+        max_tokens=rng.randrange(1, 120),
+        stop=("ab",) if rng.random() < 0.3 else (),
+        windows=windows,
+        twice=rng.random() < 0.2,
+        keyed=rng.random() < 0.2,
+        stopped_after_s=rng.random() if rng.random() < 0.3 else None,
+    )
+
+
+def _disaster(rng: random.Random, faulty_s: float) -> Disaster:
+    kinds, weights = zip(*_KINDS, strict=True)
+    return Disaster(
+        at_s=rng.random() * faulty_s,
+        kind=rng.choices(kinds, weights)[0],
+        target=rng.choice(PROCESSES),
+        lasts_s=rng.random() ** 2 * 5 + 0.05,
+        seen=rng.random() < 0.5,
+    )
+
+
+def _engine_faults(rng: random.Random) -> list[tuple[str, str, int]]:
+    found = []
+    for name in ("gpu_a", "gpu_b"):
+        if rng.random() < 0.2:
+            fault = rng.choice(("stall_after", "crash_after", "duplicate_every"))
+            found.append((name, fault, rng.randrange(2, 150)))
+    return found
+
+
+def shorter(story: Story) -> list[Story]:
+    """Return the stories that leave one part of this one out, the largest parts first."""
+    found: list[Story] = []
+    if len(story.people) > 1:
+        found += [
+            replace(story, people=_without(story.people, i)) for i in range(len(story.people))
+        ]
+    if len(story.disasters) > 2:
+        half = len(story.disasters) // 2
+        found += [
+            replace(story, disasters=story.disasters[:half]),
+            replace(story, disasters=story.disasters[half:]),
+        ]
+    found += [
+        replace(story, disasters=_without(story.disasters, i)) for i in range(len(story.disasters))
+    ]
+    found += [replace(story, weather=_without(story.weather, i)) for i in range(len(story.weather))]
+    found += [replace(story, engines=_without(story.engines, i)) for i in range(len(story.engines))]
+    for number, prompts in enumerate(story.people):
+        for simpler in _simpler_prompts(prompts):
+            people = (*story.people[:number], simpler, *story.people[number + 1 :])
+            found.append(replace(story, people=people))
+    return found
+
+
+def _simpler_prompts(prompts: tuple[Prompted, ...]) -> list[tuple[Prompted, ...]]:
+    found = [_without(prompts, i) for i in range(len(prompts)) if len(prompts) > 1]
+    for number, prompt in enumerate(prompts):
+        simpler = [
+            replace(prompt, windows=prompt.windows[:1]),
+            replace(prompt, twice=False),
+            replace(prompt, keyed=False),
+            replace(prompt, stop=()),
+            replace(prompt, stopped_after_s=None),
+            replace(prompt, max_tokens=max(1, prompt.max_tokens // 2)),
+        ]
+        found += [(*prompts[:number], s, *prompts[number + 1 :]) for s in simpler if s != prompt]
+    return found
+
+
+def _without(items: tuple, index: int) -> tuple:  # type: ignore[type-arg]
+    return (*items[:index], *items[index + 1 :])
