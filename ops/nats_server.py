@@ -23,8 +23,8 @@ import msgspec
 from contracts.errors import ParleyError
 from contracts.subjects import LEASE_BUCKET, TOKEN_PARTITIONS, token_stream
 
-User = Literal["operator", "edge", "session", "scheduler", "gpu"]
-USERS: tuple[User, ...] = ("operator", "edge", "session", "scheduler", "gpu")
+User = Literal["operator", "edge", "session", "scheduler", "gpu", "summarizer"]
+USERS: tuple[User, ...] = ("operator", "edge", "session", "scheduler", "gpu", "summarizer")
 OLDEST_VERSION = (2, 12)
 MAX_PAYLOAD = 8 * 1_048_576
 """The most that NATS advises, in bytes: a run carries its prompt, and a snapshot the whole
@@ -105,8 +105,15 @@ def permissions() -> Mapping[User, Permissions | None]:
                 "run.q.*.*",
                 "sched.*.request",
                 "actor.edge.*",
+                "edge.news",
             ),
-            subscribe=("live.*", "sched.*.status", "$SRV.>", f"{inbox_prefix('edge')}.>"),
+            subscribe=(
+                "live.*",
+                "edge.news",
+                "sched.*.status",
+                "$SRV.>",
+                f"{inbox_prefix('edge')}.>",
+            ),
         ),
         "session": Permissions(
             publish=(
@@ -117,6 +124,7 @@ def permissions() -> Mapping[User, Permissions | None]:
                 *_consume("KV_LEASE"),
                 _READ_LEASES,
                 "run.q.*.*",
+                "fold.*.*",
                 "sess.*.*",
                 "sched.*.request",
                 "$KV.LEASE.session.*",
@@ -157,6 +165,21 @@ def permissions() -> Mapping[User, Permissions | None]:
                 "actor.gpu.*",
             ),
             subscribe=("gpu.*.cmd", "$SRV.>", f"{inbox_prefix('gpu')}.>"),
+        ),
+        "summarizer": Permissions(
+            publish=(
+                *always,
+                *_READ_LOG,
+                *_consume("FOLD"),
+                *_consume("KV_LEASE"),
+                _READ_LEASES,
+                "run.q.*.*",
+                "sched.*.request",
+                "$KV.LEASE.summarizer.*",
+                "$KV.LEASE.summarizer-host.*",
+                "actor.summarizer.*",
+            ),
+            subscribe=("live.*", "$SRV.>", f"{inbox_prefix('summarizer')}.>"),
         ),
     }
 

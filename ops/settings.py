@@ -21,7 +21,8 @@ DEFAULT_MODEL = "parley-small"
 SYSTEM_PROMPT = "You are Parley, a helpful assistant. Answer clearly and briefly."
 
 EngineKind = Literal["vllm", "sim"]
-Role = Literal["up", "edge", "session", "scheduler", "gpu", "look"]
+Role = Literal["up", "edge", "session", "scheduler", "gpu", "summarizer", "look"]
+MemoryKind = Literal["both", "summary", "retrieval", "verbatim"]
 
 
 class BadSetting(ParleyError):
@@ -50,6 +51,7 @@ class Settings:
     system_prompt: str
     max_output_tokens: int
     context_tokens: int
+    memory: MemoryKind
     tier_weights: Mapping[Tier, int]
     tier_waits_s: Mapping[Tier, int]
     queue_limit: int
@@ -104,7 +106,7 @@ def _roles(*names: Role) -> frozenset[Role]:
     return frozenset(names)
 
 
-EVERY: frozenset[Role] = _roles("up", "edge", "session", "scheduler", "gpu", "look")
+EVERY: frozenset[Role] = _roles("up", "edge", "session", "scheduler", "gpu", "summarizer", "look")
 _HOSTS: frozenset[Role] = EVERY - {"look"}
 
 SETTINGS: tuple[Setting, ...] = (
@@ -207,8 +209,17 @@ SETTINGS: tuple[Setting, ...] = (
         values.integer(0, 10_000_000),
         0,
         "Window that sessions fill, prompt and answer together; 0: the model's own.",
-        _roles("up", "session", "edge", "gpu"),
+        _roles("up", "session", "edge", "gpu", "summarizer"),
         metavar="TOKENS",
+    ),
+    Setting(
+        "memory",
+        values.one_of("both", "summary", "retrieval", "verbatim"),
+        "both",
+        "What a chat keeps of turns that the window no longer holds: a running summary, "
+        "retrieval of the turns that a message refers to, both, or nothing (verbatim).",
+        _roles("up", "session"),
+        metavar="KIND",
     ),
     Setting(
         "tier_weight",
@@ -287,7 +298,7 @@ SETTINGS: tuple[Setting, ...] = (
         0,
         "Port of /metrics of this actor on 127.0.0.1; 0: none. `up` gives its actors free ones "
         "and lists them in prometheus.json in the home.",
-        _roles("session", "scheduler", "gpu"),
+        _roles("session", "scheduler", "gpu", "summarizer"),
         metavar="PORT",
     ),
 )

@@ -107,6 +107,8 @@ class Stack:
         plans = [] if self._settings.nats else [self._nats_plan()]
         plans.append(self._role_plan("session", "session", rank=1))
         plans.append(self._role_plan("scheduler", "scheduler", rank=2))
+        if self._settings.memory in ("both", "summary"):
+            plans.append(self._role_plan("summarizer", "summarizer", rank=2))
         cores = sorted(os.sched_getaffinity(0))
         cards = nvidia_cards() if self._settings.engine == "vllm" else 0
         for position, (worker, pool) in enumerate(self._pool_of.items()):

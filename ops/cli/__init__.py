@@ -29,6 +29,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "session": ("ops.cli.roles:session", "Run one host of session actors."),
     "scheduler": ("ops.cli.roles:scheduler", "Run the schedulers of the pools."),
     "gpu": ("ops.cli.roles:gpu", "Run one gpu actor with its engine."),
+    "summarizer": ("ops.cli.roles:summarizer", "Run one host of summarizers."),
 }
 
 

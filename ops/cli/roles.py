@@ -1,4 +1,4 @@
-"""One actor host each: `parley edge`, `session`, `scheduler`, `gpu`."""
+"""One actor host each: `parley edge`, `session`, `scheduler`, `gpu`, `summarizer`."""
 
 import os
 import re
@@ -73,6 +73,16 @@ def gpu(settings: Settings, actor_id: str | None, pool: str | None) -> None:
         await run_gpu(settings, actor_id, notifier, pool=chosen)
 
     _run("gpu", actor_id, settings, run)
+
+
+@click.command()
+@with_settings("summarizer")
+@_with_id
+def summarizer(settings: Settings, actor_id: str | None) -> None:
+    """Run one host of summarizers; hosts share the chats among them."""
+    from ops.compose.summarizer import run as run_summarizer  # noqa: PLC0415
+
+    _run("summarizer", actor_id, settings, run_summarizer)
 
 
 def _run(

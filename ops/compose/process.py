@@ -29,7 +29,7 @@ from ops.streams import declare_streams
 
 _log = structlog.get_logger()
 _HISTORY_PATIENCE_S = 60
-ActorRole = Literal["edge", "session", "scheduler", "gpu"]
+ActorRole = Literal["edge", "session", "scheduler", "gpu", "summarizer"]
 
 
 @asynccontextmanager

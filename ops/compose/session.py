@@ -1,14 +1,24 @@
 """A host of session actors."""
 
+from collections.abc import Mapping
+
 from actors.runtime.token_log import BusTokenLog
 from actors.runtime.tokenizer import HfTextCodec
-from actors.session import ModelContext, SessionConfig, SessionHost
+from actors.session import ModelContext, SessionConfig, SessionHost, Shares
+from actors.session.sqlite_retrieval import SqliteRetrieval
 from ops.compose.process import Part, joined_bus, models_of, opened_history, serve
 from ops.notify import Notifier
-from ops.settings import Settings
+from ops.settings import MemoryKind, Settings
 
 _OUTPUT_SHARE = 4
 """A prompt leaves at least a quarter of the window to its answer."""
+
+_SHARES: Mapping[MemoryKind, Shares] = {
+    "both": Shares(),
+    "summary": Shares(retrieved=0),
+    "retrieval": Shares(summary=0),
+    "verbatim": Shares(summary=0, retrieved=0),
+}
 
 
 async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
@@ -25,6 +35,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
             output_reserve=window // _OUTPUT_SHARE,
             max_output=settings.max_output_tokens,
             system_prompt=settings.system_prompt,
+            shares=_SHARES[settings.memory],
         )
     config = SessionConfig(models=contexts, default_model=next(iter(contexts)))
     async with (
@@ -35,7 +46,13 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
 
         def make() -> SessionHost:
             return SessionHost(
-                config, bus=bus, log=log, history=history, clock=clock, host_id=actor_id
+                config,
+                bus=bus,
+                log=log,
+                history=history,
+                clock=clock,
+                host_id=actor_id,
+                new_index=SqliteRetrieval,
             )
 
         await serve([Part(actor_id, make)], bus, clock, notifier)

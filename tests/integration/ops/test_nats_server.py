@@ -17,6 +17,7 @@ from contracts.subjects import (
     LEASE_BUCKET,
     RUNS_STREAM,
     SESSION_STREAM,
+    fold_wishes,
     live,
     run_queue,
     scheduler_workers,
@@ -81,6 +82,8 @@ async def test_every_stream_can_be_declared_within_the_servers_limits(facts: Nat
         ("scheduler", session_commands(CHAT)),
         ("gpu", token_entries(RUN)),
         ("gpu", session_commands(CHAT)),
+        ("session", fold_wishes(CHAT)),
+        ("summarizer", run_queue("default", RUN)),
     ],
 )
 async def test_a_role_may_append_what_it_needs(facts: NatsFacts, user: User, subject: str) -> None:
@@ -125,6 +128,10 @@ async def test_a_prompt_of_a_quarter_million_tokens_can_be_queued(facts: NatsFac
         ("gpu", run_queue("default", RUN)),
         ("gpu", live(RUN)),
         ("gpu", "$KV.LEASE.scheduler.default"),
+        ("edge", fold_wishes(CHAT)),
+        ("summarizer", token_entries(RUN)),
+        ("summarizer", session_commands(CHAT)),
+        ("summarizer", "$KV.LEASE.session.0"),
     ],
 )
 async def test_a_role_can_not_publish_what_is_anothers(
@@ -144,7 +151,7 @@ async def test_an_append_that_is_not_allowed_is_not_stored(
             await bus.append(subject, b"{}", timeout_s=0.5)
 
 
-@pytest.mark.parametrize("user", ["edge", "gpu", "session", "scheduler"])
+@pytest.mark.parametrize("user", ["edge", "gpu", "session", "scheduler", "summarizer"])
 async def test_a_role_reads_the_token_logs(facts: NatsFacts, user: User) -> None:
     stream, subject = token_stream(token_partition(RUN)), token_entries(RUN)
     async with joined(facts, "operator") as operator:
@@ -156,8 +163,19 @@ async def test_a_role_reads_the_token_logs(facts: NatsFacts, user: User) -> None
         assert await bus.range(stream, subject, from_seq=1, limit=9)
 
 
-@pytest.mark.parametrize("user", ["edge", "gpu"])
-@pytest.mark.parametrize("stream", [SESSION_STREAM, RUNS_STREAM, f"KV_{LEASE_BUCKET}"])
+@pytest.mark.parametrize(
+    ("user", "stream"),
+    [
+        ("edge", SESSION_STREAM),
+        ("edge", RUNS_STREAM),
+        ("edge", f"KV_{LEASE_BUCKET}"),
+        ("gpu", SESSION_STREAM),
+        ("gpu", RUNS_STREAM),
+        ("gpu", f"KV_{LEASE_BUCKET}"),
+        ("summarizer", SESSION_STREAM),
+        ("summarizer", RUNS_STREAM),
+    ],
+)
 async def test_a_role_can_not_read_the_streams_of_others(
     facts: NatsFacts, user: User, stream: str
 ) -> None:

@@ -48,7 +48,7 @@ def test_ready_is_said_after_every_part_and_names_the_simulation(stack: RunningS
     lines = stack.said.splitlines()
     assert lines[-1] == f"ready {stack.url}"
     assert "simulated engine" in lines[-2]
-    for name in ("nats", "session", "scheduler", "gpu-1", "gpu-2", "edge"):
+    for name in ("nats", "session", "scheduler", "summarizer", "gpu-1", "gpu-2", "edge"):
         assert any(line.startswith(name) and " ready" in line for line in lines), name
 
 
@@ -67,7 +67,8 @@ def test_operators_see_actors_workers_and_the_run_in_flight(
     stack: RunningStack, guest: Guest
 ) -> None:
     rows = stack.ask("ps")
-    assert {row["role"] for row in rows} == {"edge", "gpu", "scheduler", "session"}
+    roles = {"edge", "gpu", "scheduler", "session", "summarizer"}
+    assert {row["role"] for row in rows} == roles
     assert all(set(row) >= {"id", "pid", "host", "state", "epoch", "load"} for row in rows)
     assert {row["id"] for row in stack.ask("workers")} == {"gpu-1", "gpu-2"}
     answer = guest.prompt(STORY, TOKENS)

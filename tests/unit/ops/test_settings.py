@@ -153,5 +153,5 @@ def test_flags_and_environment_of_a_child_make_the_same_settings_again() -> None
 
 def test_addresses_that_may_hold_a_password_are_not_on_the_command_line() -> None:
     given = load({"nats": "nats://a:secret@h:1", "history": "cql://u:secret@h/k"}, {}, {})
-    for role in ("up", "edge", "session", "scheduler", "gpu"):
+    for role in ("up", "edge", "session", "scheduler", "gpu", "summarizer"):
         assert "secret" not in " ".join(as_flags(given, role))
