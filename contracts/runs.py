@@ -73,6 +73,8 @@ class RunSpec(Wire):
     terminal event. `message_id` is the answer's. `block_keys` name the prompt's prefix
     blocks for affinity (empty until the scheduler uses them). `reader` names the edge that
     alone reads the answer, where nobody wants it once that edge is gone ("": others may).
+    `deferrable`: it may wait for a calmer time. `degraded` says what was done to it before it
+    was queued.
     """
 
     run_id: str
@@ -89,6 +91,7 @@ class RunSpec(Wire):
     home: str = ""
     deferrable: bool = False
     reader: str = ""
+    degraded: tuple[Degradation, ...] = ()
 
 
 class RunOutcome(Wire):

@@ -9,7 +9,7 @@ from typing import Literal
 from contracts.base import Tagged, Wire
 from contracts.errors import Problem
 from contracts.records import Attachment
-from contracts.runs import RunOutcome, Sampling, Tier
+from contracts.runs import Degradation, RunOutcome, Sampling, Tier
 
 
 class SubmitPrompt(Tagged, tag="submit_prompt"):
@@ -22,7 +22,8 @@ class SubmitPrompt(Tagged, tag="submit_prompt"):
     `parent_id` None goes on where the chat's shown path ends; else the prompt begins a branch
     after that answer ('' : at the root). `regenerate` makes another answer to the prompt
     `prompt_id`, which is in history; `content` and `attachments` are then empty.
-    `user_prompt` is added to the system prompt.
+    `user_prompt` is added to the system prompt. `deferrable` and `degraded` are the run's
+    (`RunSpec`).
     """
 
     run_id: str
@@ -43,6 +44,8 @@ class SubmitPrompt(Tagged, tag="submit_prompt"):
     regenerate: bool = False
     attachments: tuple[Attachment, ...] = ()
     user_prompt: str = ""
+    deferrable: bool = False
+    degraded: tuple[Degradation, ...] = ()
 
 
 class CancelRun(Tagged, tag="cancel_run"):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contracts.events import RunQueued
-from contracts.runs import RunOutcome, RunSpec
+from contracts.runs import Degradation, RunOutcome, RunSpec
 from contracts.scheduling import (
     AbortRun,
     CancelTaken,
@@ -164,7 +164,7 @@ class Run:
     `cost` where it stands among its user's and what it is expected to cost, `cached` what the
     engine found in its cache (None: not told yet), `prefill` tokens of its prompt that its
     worker has yet to compute. `armed_ms` is when the machine looks at it
-    again (0: not due).
+    again (0: not due). `degraded` is what was done to it because the pool was pressed.
     """
 
     spec: RunSpec
@@ -199,6 +199,7 @@ class Run:
     armed_ms: int = 0
     place: int = 0
     cost: int = 0
+    degraded: tuple[Degradation, ...] = ()
 
     @property
     def prompt_length(self) -> int:

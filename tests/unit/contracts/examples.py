@@ -14,7 +14,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from contracts import errors, events, log, memory, records, runs, scheduling, session
+from contracts import (
+    errors,
+    events,
+    log,
+    memory,
+    records,
+    responses,
+    runs,
+    scheduling,
+    session,
+)
 from contracts.base import Tagged, Wire
 from contracts.codec import encode
 
@@ -28,6 +38,7 @@ MODULES: tuple[ModuleType, ...] = (
     scheduling,
     memory,
     records,
+    responses,
 )
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -72,6 +83,7 @@ SPEC = runs.RunSpec(
     home="gpu_1",
     deferrable=True,
     reader="edge_1",
+    degraded=("downgraded",),
 )
 OUTCOME = runs.RunOutcome(finish_reason="length", usage=USAGE, error=PROBLEM)
 DELTA = events.MessageDelta(delta="Grüße, 世界 🏺")
@@ -177,6 +189,25 @@ SHARED_MESSAGE = records.SharedMessage(
     attachments=(ATTACHMENT,),
 )
 
+RESPONSE = responses.ResponseRecord(
+    response_id="resp_1",
+    user_id="user_1",
+    run_id="run_1",
+    model="parley-small",
+    created_at_ms=1_700_000_000_000,
+    request='{"temperature":0.5}',
+    items='[{"type":"message"}]',
+    previous_id="resp_0",
+    background=True,
+    idempotency_key="k1",
+    body_hash="cd34",
+    state="failed",
+    text="so far",
+    finish_reason="error",
+    usage=USAGE,
+    error=PROBLEM,
+    ended_at_ms=1_700_000_000_900,
+)
 EXAMPLES: tuple[msgspec.Struct, ...] = (
     PROBLEM,
     # runs
@@ -243,6 +274,8 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         regenerate=True,
         attachments=(ATTACHMENT,),
         user_prompt="Be brief.",
+        deferrable=True,
+        degraded=("downgraded",),
     ),
     session.CancelRun(run_id="run_1", chat_id="chat_1", user_id="user_1", reply_to="_INBOX.x"),
     session.RunFinished(
@@ -375,6 +408,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         secret_hash="ab12",
         created_at_ms=1_700_000_000_000,
         last_used_at_ms=1_700_000_000_900,
+        scope="chat models:read",
     ),
     CHAT,
     MESSAGE,
@@ -428,6 +462,11 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         wanted_at_ms=1_700_000_000_000,
         replaces=1,
         based_on="msg_2",
+    ),
+    # responses
+    RESPONSE,
+    responses.SubmitResponse(
+        record=RESPONSE, spec=SPEC, expires_at_ms=1_700_000_009_500, reply_to="_INBOX.1"
     ),
 )
 

@@ -1,0 +1,162 @@
+"""How long a run that came now would wait. Pure, integer milliseconds.
+
+By start tags: what lies between a tier's virtual time and the user's tail, over the speed of
+that virtual time while the tier was backlogged. Never more than the whole queue takes, and one
+place on a worker has to come free in any case.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.scheduler.config import TierConfig
+from actors.scheduler.state import Run
+
+_WINDOW_MS = 20_000
+_STEP_MAX_MS = 1_000
+
+
+class Backlogs(Protocol):
+    """What a fair order tells of those who wait in it. Each takes constant time, or nearly."""
+
+    def __len__(self) -> int:
+        """Return how many runs wait."""
+        ...
+
+    def lag(self, tier: str, user_id: str) -> int:
+        """Return the cost between the tier's virtual time and the start tag of a run of this
+        user that came now."""
+        ...
+
+    def virtual(self, tier: str) -> int:
+        """Return the tier's virtual time, in cost; it never falls."""
+        ...
+
+    def waiting(self, tier: str) -> int:
+        """Return how many runs of the tier wait."""
+        ...
+
+    def counts(self, tier: str, user_id: str) -> tuple[int, int]:
+        """Return how many runs of the user wait, and how many are on workers."""
+        ...
+
+    def longest(self, tier: str) -> Run | None:
+        """Return the newest waiting run of the tier's user with the largest tail."""
+        ...
+
+
+@dataclass(slots=True)
+class _Speed:
+    """How far a virtual time went in `over_ms` of backlog."""
+
+    last: int = 0
+    gained: int = 0
+    over_ms: int = 0
+
+    def observe(self, virtual: int, elapsed_ms: int, *, backlogged: bool) -> None:
+        if backlogged:
+            self.gained += max(0, virtual - self.last)
+            self.over_ms += elapsed_ms
+            if self.over_ms >= _WINDOW_MS:
+                self.gained //= 2
+                self.over_ms //= 2
+        self.last = virtual
+
+
+class Waits:
+    """Measures, from one look to the next, how fast those who wait are served. What is old
+    counts half after ten to twenty seconds of backlog; time without a backlog says nothing and
+    does not count.
+
+    Args:
+        order: who waits.
+        tiers: read anew at each look.
+    """
+
+    def __init__(self, order: Backlogs, tiers: Mapping[str, TierConfig]) -> None:
+        self._order = order
+        self._tiers = tiers
+        self._speeds: dict[str, _Speed] = {}
+        self._firsts: dict[str, dict[str, None]] = {}
+        self._looked_ms: int | None = None
+        self._backlogged = False
+        self._slots = 0
+        self._service_ms = 0
+        self._room = False
+        self._slot_ms = 0
+        self._dispatches = 0
+
+    def observe(self, *, slots: int, room: bool, service_ms: int, now_ms: int) -> None:
+        """Look at the queue, some times a second.
+
+        Args:
+            slots: places on ready workers, in use or not.
+            room: whether one is free.
+            service_ms: how long a run holds one, where nothing better is known.
+        """
+        elapsed_ms = 0
+        if self._looked_ms is not None:
+            elapsed_ms = min(max(0, now_ms - self._looked_ms), _STEP_MAX_MS)
+        self._looked_ms = now_ms
+        backlogged = len(self._order) > 0
+        if self._backlogged and backlogged:
+            self._slot_ms += elapsed_ms * slots
+            if self._slot_ms >= _WINDOW_MS * max(1, slots):
+                self._slot_ms //= 2
+                self._dispatches //= 2
+        for name in self._tiers:
+            speed = self._speeds.setdefault(name, _Speed())
+            waits = self._order.waiting(name) > 0
+            speed.observe(self._order.virtual(name), elapsed_ms, backlogged=waits)
+        self._backlogged = backlogged
+        self._slots, self._room, self._service_ms = slots, room, service_ms
+
+    def entered(self, run: Run) -> None:
+        """The run waits in the order now. If it is its user's only one, it goes before runs of
+        users who were served lately, and newcomers go behind it."""
+        if self._order.counts(run.spec.tier, run.spec.user_id)[0] <= 1:
+            self._firsts.setdefault(run.spec.tier, {})[run.spec.run_id] = None
+
+    def left(self, run: Run) -> None:
+        """The run waits no more."""
+        firsts = self._firsts.get(run.spec.tier)
+        if firsts is not None:
+            firsts.pop(run.spec.run_id, None)
+
+    def dispatched(self, run: Run) -> None:
+        """The run has got a place."""
+        self._dispatches += self._backlogged
+        self.left(run)
+
+    def gap_ms(self) -> int:
+        """Return the time between two dispatches while runs wait."""
+        return (self._slot_ms + self._service_ms) // ((1 + self._dispatches) * max(1, self._slots))
+
+    def wait_ms(self, tier: str, user_id: str = "") -> int | None:
+        """Return how long a run of this user ('': one who has nothing here) would wait for a
+        place, None while there are no workers: nobody can say."""
+        if self._slots == 0:
+            return None
+        waiting = len(self._order)
+        if waiting == 0 and self._room:
+            return 0
+        gap_ms = self.gap_ms()
+        before_ms = self._firsts_before(tier) * gap_ms
+        lag = self._order.lag(tier, user_id) if user_id else 0
+        if lag:
+            speed = self._speeds.get(tier)
+            known = speed is not None and speed.gained > 0
+            by_tag_ms = lag * speed.over_ms // speed.gained if speed and known else None
+            before_ms = waiting * gap_ms if by_tag_ms is None else max(before_ms, by_tag_ms)
+        return min(before_ms, waiting * gap_ms) + gap_ms
+
+    def _firsts_before(self, tier: str) -> int:
+        """Return how many runs go before a newcomer: those of users who wait for their first
+        one too, and what the other tiers get meanwhile."""
+        firsts = len(self._firsts.get(tier, ()))
+        own = self._tiers[tier].weight
+        others = 0
+        for name, config in self._tiers.items():
+            if name != tier:
+                others += min(self._order.waiting(name), firsts * config.weight // own)
+        return firsts + others
