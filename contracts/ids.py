@@ -8,7 +8,7 @@ Time and entropy come from the caller: this module is pure.
 from typing import Literal
 
 IdKind = Literal[
-    "run", "chat", "msg", "user", "key", "req", "gpu", "host", "login", "file", "share"
+    "run", "chat", "msg", "user", "key", "req", "gpu", "host", "login", "file", "share", "resp"
 ]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

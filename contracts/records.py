@@ -36,7 +36,8 @@ class User(Wire):
 
 
 class ApiKey(Wire):
-    """A key of an API developer; only the SHA-256 (hex) of the secret is stored."""
+    """A key of an API developer; only the SHA-256 (hex) of the secret is stored. `scope` are
+    the names of what it may be used for, with spaces between; '' is everything."""
 
     key_id: str
     user_id: str
@@ -44,6 +45,7 @@ class ApiKey(Wire):
     secret_hash: str
     created_at_ms: int
     last_used_at_ms: int | None = None
+    scope: str = ""
 
 
 class Chat(Wire):

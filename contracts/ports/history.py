@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from contracts.ports.responses import Responses
 from contracts.records import (
     ApiKey,
     Chat,
@@ -41,7 +42,7 @@ class FoundCursor:
     message_id: str
 
 
-class History(Protocol):
+class History(Responses, Protocol):
     """See the module."""
 
     async def open(self) -> None:
@@ -121,6 +122,10 @@ class History(Protocol):
 
     async def delete_api_key(self, user_id: str, key_id: str) -> bool:
         """Return whether that user had such a key."""
+        ...
+
+    async def use_api_key(self, key: ApiKey, at_ms: int) -> None:
+        """Remember that a key was used then; one that is gone stays gone."""
         ...
 
     # uploads

@@ -9,10 +9,11 @@ from ops.history import cql_queries as q
 from ops.history.cql_accounts import CqlAccounts
 from ops.history.cql_chats import CqlChats
 from ops.history.cql_link import CqlLink
+from ops.history.cql_responses import CqlResponses
 from ops.history.cql_shares import CqlShares
 
 
-class CqlHistory(CqlAccounts, CqlChats, CqlShares):
+class CqlHistory(CqlAccounts, CqlChats, CqlShares, CqlResponses):
     """History in the keyspace `keyspace` of the cluster that `hosts` belong to.
 
     Reads and writes ask a quorum of replicas. The keyspace is made when missing, with at most
@@ -32,6 +33,7 @@ class CqlHistory(CqlAccounts, CqlChats, CqlShares):
         link = CqlLink(hosts, port, keyspace, username=username, password=password)
         CqlAccounts.__init__(self, link)
         CqlShares.__init__(self, link)
+        CqlResponses.__init__(self, link)
         CqlChats.__init__(self, link, self)
 
     async def open(self) -> None:
@@ -42,6 +44,7 @@ class CqlHistory(CqlAccounts, CqlChats, CqlShares):
 
     async def delete_user_data(self, user_id: str) -> None:
         await self._forget_chats(user_id)
+        await self._forget_responses(user_id)
         await self._forget_user(user_id)
         await self._link.rows(q.DELETE_DELETION, user_id)
 

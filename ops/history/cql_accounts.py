@@ -155,6 +155,10 @@ class CqlAccounts:
         await self._link.applied(q.DELETE_LISTED_KEY, user_id, key_id)
         return True
 
+    async def use_api_key(self, key: ApiKey, at_ms: int) -> None:
+        if await self._link.applied(q.USE_KEY, at_ms, key.secret_hash):
+            await self._link.applied(q.USE_LISTED_KEY, at_ms, key.user_id, key.key_id)
+
     # uploads
 
     async def create_upload(self, upload: Upload) -> None:

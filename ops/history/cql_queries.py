@@ -10,6 +10,7 @@ from enum import Enum, auto
 import msgspec
 
 from contracts.records import ApiKey, Chat, Message, MessageNode, RunRecord, Upload, User
+from contracts.responses import ResponseRecord
 from ops.history.rows import columns
 
 
@@ -77,6 +78,11 @@ KEY = _select(ApiKey, "api_keys", "WHERE secret_hash = ?")
 LISTED_KEYS = _select(ApiKey, "api_keys_by_user", "WHERE user_id = ?")
 LISTED_KEY = _select(ApiKey, "api_keys_by_user", "WHERE user_id = ? AND key_id = ?")
 DELETE_KEY = Query("DELETE FROM api_keys WHERE secret_hash = ? IF EXISTS", _LWT)
+USE_KEY = Query("UPDATE api_keys SET last_used_at_ms = ? WHERE secret_hash = ? IF EXISTS", _LWT)
+USE_LISTED_KEY = Query(
+    "UPDATE api_keys_by_user SET last_used_at_ms = ? WHERE user_id = ? AND key_id = ? IF EXISTS",
+    _LWT,
+)
 DELETE_LISTED_KEY = Query(
     "DELETE FROM api_keys_by_user WHERE user_id = ? AND key_id = ? IF EXISTS", _LWT
 )
@@ -197,5 +203,37 @@ DELETE_RUN = Query("DELETE FROM runs WHERE run_id = ?")
 INSERT_RUN_KEY = _insert("run_keys", ("chat_id", "idempotency_key", "run_id"))
 RUN_KEY = Query("SELECT run_id FROM run_keys WHERE chat_id = ? AND idempotency_key = ?")
 DELETE_RUN_KEY = Query("DELETE FROM run_keys WHERE chat_id = ? AND idempotency_key = ?")
+
+# responses
+INSERT_RESPONSE = _insert("responses", columns(ResponseRecord), kind=_LWT)
+RESPONSE = _select(ResponseRecord, "responses", "WHERE response_id = ?")
+RESPONSE_SERIAL = Query(RESPONSE.text, Kind.SERIAL_READ)
+FINISH_RESPONSE = Query(
+    f"UPDATE responses SET {_list(tuple(f'{name} = ?' for name in columns(ResponseRecord)[1:]))} "  # noqa: S608
+    "WHERE response_id = ? IF state = 'active'",
+    _LWT,
+)
+DELETE_RESPONSE = Query("DELETE FROM responses WHERE response_id = ? IF EXISTS", _LWT)
+INSERT_LISTED_RESPONSE = _insert("responses_by_user", ("user_id", "response_id"))
+LISTED_RESPONSES = Query("SELECT response_id FROM responses_by_user WHERE user_id = ?")
+DELETE_LISTED_RESPONSE = Query(
+    "DELETE FROM responses_by_user WHERE user_id = ? AND response_id = ?"
+)
+_KEY_OF = "user_id = ? AND idempotency_key = ?"
+CLAIM_RESPONSE_KEY = _insert(
+    "response_keys", ("user_id", "idempotency_key", "response_id"), kind=_LWT
+)
+RESPONSE_KEY_SERIAL = Query(
+    f"SELECT response_id FROM response_keys WHERE {_KEY_OF}",  # noqa: S608 - own names
+    Kind.SERIAL_READ,
+)
+RECLAIM_RESPONSE_KEY = Query(
+    f"UPDATE response_keys SET response_id = ? WHERE {_KEY_OF} IF response_id = ?",  # noqa: S608
+    _LWT,
+)
+DELETE_RESPONSE_KEY = Query(
+    f"DELETE FROM response_keys WHERE {_KEY_OF} IF response_id = ?",  # noqa: S608 - own names
+    _LWT,
+)
 
 ALL = tuple(value for value in list(vars().values()) if isinstance(value, Query))

@@ -19,11 +19,12 @@ from contracts.records import (
     Summary,
 )
 from contracts.words import found_in, indexed_words
-from ops.history.memory_accounts import MemoryAccounts, first
+from ops.history.memory_accounts import first
+from ops.history.memory_responses import MemoryResponses
 from ops.history.rows import columns
 
 
-class MemoryHistory(MemoryAccounts):
+class MemoryHistory(MemoryResponses):
     """History in dictionaries. While `available` is False every call but `open` and `close`
     raises HistoryRefused, as when a store is down."""
 

@@ -142,6 +142,12 @@ class MemoryAccounts:
         del self._api_keys[key_id]
         return True
 
+    async def use_api_key(self, key: ApiKey, at_ms: int) -> None:
+        self._check()
+        present = self._api_keys.get(key.key_id)
+        if present is not None:
+            self._api_keys[key.key_id] = msgspec.structs.replace(present, last_used_at_ms=at_ms)
+
     # uploads
 
     async def create_upload(self, upload: Upload) -> None:

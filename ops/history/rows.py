@@ -23,7 +23,7 @@ _NESTED: dict[str, Any] = {
     "settings": UserSettings,
     "attachments": tuple[Attachment, ...],
 }
-_FLAGS = frozenset(("pinned", "branched"))
+_FLAGS = frozenset(("pinned", "branched", "background"))
 
 
 @cache

@@ -35,6 +35,7 @@ from ops.history import sqlite_found as found
 from ops.history.lanes import Lane
 from ops.history.sqlite_calls import Order
 from ops.history.sqlite_file import commit_batch, connect, migrate, read_batch, shed
+from ops.history.sqlite_responses import SqliteResponses
 from ops.history.sqlite_rows import insert, one, some
 
 READERS = 2
@@ -42,7 +43,7 @@ GROUP_MAX = 256
 """Most writes that share one commit: bounds how long the file stays locked for others."""
 
 
-class SqliteHistory:
+class SqliteHistory(SqliteResponses):
     """History in the SQLite file `path`, which is created, with its folder, when missing.
 
     Its futures belong to the loop that calls; any number of loops may call. A file that is
@@ -171,6 +172,9 @@ class SqliteHistory:
 
     async def delete_api_key(self, user_id: str, key_id: str) -> bool:
         return await self._writer.call(lambda db: accounts.delete_api_key(db, user_id, key_id))
+
+    async def use_api_key(self, key: ApiKey, at_ms: int) -> None:
+        await self._writer.call(lambda db: accounts.use_api_key(db, key.key_id, at_ms))
 
     # uploads
 

@@ -95,6 +95,7 @@ def delete_user_data(db: sqlite3.Connection, user_id: str) -> None:
     db.execute("DELETE FROM chats WHERE user_id = ?", (user_id,))
     db.execute("DELETE FROM api_keys WHERE user_id = ?", (user_id,))
     db.execute("DELETE FROM uploads WHERE user_id = ?", (user_id,))
+    db.execute("DELETE FROM responses WHERE user_id = ?", (user_id,))
     db.execute("DELETE FROM deletions WHERE user_id = ?", (user_id,))
     db.execute("INSERT INTO found_messages (found_messages) VALUES ('optimize')")
 
@@ -103,6 +104,11 @@ def delete_api_key(db: sqlite3.Connection, user_id: str, key_id: str) -> bool:
     """Delete a user's key; return whether there was one."""
     deleted = db.execute("DELETE FROM api_keys WHERE user_id = ? AND key_id = ?", (user_id, key_id))
     return deleted.rowcount == 1
+
+
+def use_api_key(db: sqlite3.Connection, key_id: str, at_ms: int) -> None:
+    """Remember when a key was used."""
+    db.execute("UPDATE api_keys SET last_used_at_ms = ? WHERE key_id = ?", (at_ms, key_id))
 
 
 def uploads(db: sqlite3.Connection, user_id: str) -> list[Upload]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from contracts.records import ApiKey, Chat, Message, MessageNode, RunRecord, Summary, Upload, User
+from contracts.responses import ResponseRecord
 from ops.history.rows import columns, from_row, to_row
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -19,6 +20,7 @@ _TABLES: dict[type[msgspec.Struct], str] = {
     RunRecord: "runs",
     Summary: "summaries",
     Upload: "uploads",
+    ResponseRecord: "responses",
 }
 _SELECT = {
     kind: f"SELECT {', '.join(columns(kind))} FROM {table} WHERE "  # noqa: S608 - own names

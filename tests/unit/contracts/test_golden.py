@@ -8,7 +8,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from contracts import events, scheduling, session
+from contracts import events, responses, scheduling, session
 from contracts.codec import decode, encode
 from contracts.errors import BadMessage
 from tests.unit.contracts.examples import (
@@ -29,6 +29,7 @@ UNIONS: dict[str, UnionType] = {
     "WorkerCommand": scheduling.WorkerCommand,
     "WorkerMessage": scheduling.WorkerMessage,
     "SchedulerRequest": scheduling.SchedulerRequest,
+    "ResponseCommand": responses.ResponseCommand,
 }
 
 
