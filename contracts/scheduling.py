@@ -52,7 +52,7 @@ class Drain(Tagged, tag="drain"):
     """Take no new run; finish or hand back what runs."""
 
 
-WorkerCommand = StartRun | AbortRun | DropRun | Drain
+WorkerCommand = StartRun | AbortRun | DropRun | ResendPrefixes | Drain
 
 
 # --- gpu actor -> scheduler -----------------------------------------------------------------
@@ -154,7 +154,7 @@ class WorkerGone(Tagged, tag="worker_gone"):
     reason: str = ""
 
 
-WorkerMessage = WorkerReport | RunRejected | RunBegan | RunSettled | WorkerGone
+WorkerMessage = WorkerReport | PrefixChanged | RunRejected | RunBegan | RunSettled | WorkerGone
 
 
 # --- edge, session, operator -> scheduler (request and reply) -------------------------------

@@ -1,6 +1,6 @@
 """The engine of a gpu actor, as the settings choose it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
@@ -8,7 +8,7 @@ from actors.gpu.sim_engine import SimConfig, SimEngine
 from actors.gpu.vllm_engine import VllmEngine
 from actors.runtime.tokenizer import HfTextCodec, printable_tokens
 from contracts.ports.clock import Clock
-from contracts.ports.engine import Engine, EngineInfo, EngineLoad, EngineOutput
+from contracts.ports.engine import BlockChange, Engine, EngineInfo, EngineLoad, EngineOutput
 from contracts.runs import Sampling
 from ops.model_files import ModelFiles
 from ops.notify import Notifier
@@ -28,6 +28,10 @@ class TellingEngine:
     def info(self) -> EngineInfo:
         """What it is."""
         return self._engine.info
+
+    def on_blocks(self, handler: Callable[[Sequence[BlockChange]], None]) -> None:
+        """Hand on who wants to hear of the prefix cache."""
+        self._engine.on_blocks(handler)
 
     async def start(self, progress: Callable[[str], None]) -> None:
         """Start it; `progress` and the supervisor hear of each step."""

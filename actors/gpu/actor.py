@@ -18,6 +18,7 @@ from actors.gpu.machine import GpuMachine
 from actors.gpu.protocol import (
     AbortEngine,
     Append,
+    BlocksChanged,
     Denied,
     Effect,
     EngineReady,
@@ -153,6 +154,7 @@ class GpuActor:
 
     async def _start_engine(self) -> None:
         worker = self._config.worker
+        self._engine.on_blocks(lambda changes: self._feed(BlocksChanged(tuple(changes))))
         await self._engine.start(
             lambda sentence: _log.info(sentence, worker=worker, event_kind="progress")
         )

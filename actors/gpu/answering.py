@@ -8,6 +8,7 @@ next.
 from msgspec.structs import replace
 
 from actors.gpu.config import GpuConfig
+from actors.gpu.prefix_mirror import PrefixMirror
 from actors.gpu.protocol import (
     AbortEngine,
     Append,
@@ -41,12 +42,20 @@ from contracts.session import RunFinished
 class Answering:
     """The transitions of a run; `context_length` is the engine's, set once it is known."""
 
-    def __init__(self, config: GpuConfig, codec: TextCodec, roster: Roster, rates: Rates) -> None:
+    def __init__(
+        self,
+        config: GpuConfig,
+        codec: TextCodec,
+        roster: Roster,
+        rates: Rates,
+        mirror: PrefixMirror,
+    ) -> None:
         self.context_length = 0
         self._config = config
         self._codec = codec
         self._roster = roster
         self._rates = rates
+        self._mirror = mirror
 
     # the log
 
@@ -115,6 +124,7 @@ class Answering:
             )
         run.sequence = Sequence.RUNNING
         run.engine_started_ms = now_ms
+        run.prefill = max(1, len(prompt) - self._mirror.warm_tokens(spec.block_keys))
         return [StartEngine(*run.key, prompt, sampling)]
 
     def _pace_ms(self) -> int:
@@ -219,6 +229,7 @@ class Answering:
         return self.advance(run, now_ms)
 
     def _first_output(self, run: Run, cached_tokens: int | None, now_ms: int) -> None:
+        run.prefill = 0
         if not run.successor:
             run.cached_tokens = cached_tokens or 0
         fresh = len(run.spec.prompt_tokens) - (cached_tokens or 0)
@@ -279,6 +290,7 @@ class Answering:
             outcome=outcome,
             model=run.spec.model,
             message_id=run.spec.message_id,
+            worker=self._config.worker,
         )
         return [PublishFinished(*run.key, finished)]
 

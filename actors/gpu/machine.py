@@ -4,11 +4,15 @@ Here are the worker as a whole and the commands of the scheduler; `answering` ha
 happens to one run.
 """
 
+from collections.abc import Iterable
+
 from actors.gpu.answering import Answering
 from actors.gpu.config import GpuConfig
+from actors.gpu.prefix_mirror import PrefixMirror
 from actors.gpu.protocol import (
     AbortEngine,
     Appended,
+    BlocksChanged,
     Claimed,
     ClaimLog,
     Denied,
@@ -37,9 +41,12 @@ from contracts.scheduling import (
     AbortRun,
     Drain,
     DropRun,
+    PrefixChanged,
+    ResendPrefixes,
     RunningRun,
     RunRejected,
     StartRun,
+    WorkerCommand,
     WorkerGone,
     WorkerReport,
     WorkerState,
@@ -60,7 +67,8 @@ class GpuMachine:
         self._number = 0
         self._roster = Roster()
         self._rates = Rates()
-        self._answering = Answering(config, codec, self._roster, self._rates)
+        self._mirror = PrefixMirror(config.worker, incarnation)
+        self._answering = Answering(config, codec, self._roster, self._rates, self._mirror)
 
     @property
     def state(self) -> WorkerState:
@@ -94,13 +102,13 @@ class GpuMachine:
             case Tick():
                 self._load = message.load
                 self._rates.tick(now_ms)
-                return [self._report(), *self._answering.flush(now_ms)]
-            case StartRun():
-                return self._start(message, now_ms)
-            case AbortRun():
-                return self._abort(message, now_ms)
-            case DropRun():
-                return self._drop(message)
+                news = _tell(self._mirror.news())
+                return [*news, self._report(), *self._answering.flush(now_ms)]
+            case StartRun() | AbortRun() | DropRun() | ResendPrefixes() | Drain():
+                return self._obey(message, now_ms)
+            case BlocksChanged(changes):
+                self._mirror.changed(changes)
+                return []
             case Claimed():
                 return self._answering.claimed(message, now_ms)
             case LogRead():
@@ -188,10 +196,30 @@ class GpuMachine:
                 kv_used=self._load.kv_used,
                 prefill_tokens_s=self._rates.prefill_tokens_s,
                 decode_tokens_s=self._rates.decode_tokens_s,
+                kv_tokens=0 if info is None else info.kv_tokens,
+                pending_prefill=sum(
+                    run.prefill
+                    for run in self._roster.runs.values()
+                    if run.sequence is Sequence.RUNNING
+                ),
+                prefixes=self._mirror.number,
             )
         )
 
     # commands
+
+    def _obey(self, command: WorkerCommand, now_ms: int) -> list[Effect]:
+        match command:
+            case StartRun():
+                return self._start(command, now_ms)
+            case AbortRun():
+                return self._abort(command, now_ms)
+            case DropRun():
+                return self._drop(command)
+            case ResendPrefixes():
+                return _tell(self._mirror.everything())
+            case Drain():
+                return self._drain()
 
     def _start(self, command: StartRun, now_ms: int) -> list[Effect]:
         spec, attempt = command.spec, command.attempt
@@ -255,3 +283,7 @@ class GpuMachine:
         effects = self._roster.discard(run)
         self._roster.close(command.run_id, command.attempt, None)
         return effects
+
+
+def _tell(messages: Iterable[PrefixChanged]) -> list[Effect]:
+    return [Tell(message) for message in messages]

@@ -7,7 +7,7 @@ machine has given up since is recognised and ignored.
 import msgspec
 
 from contracts.log import LogEntry, LogSnapshot
-from contracts.ports.engine import EngineInfo, EngineLoad, EngineOutput
+from contracts.ports.engine import BlockChange, EngineInfo, EngineLoad, EngineOutput
 from contracts.ports.token_log import LogState
 from contracts.runs import Sampling
 from contracts.scheduling import WorkerCommand, WorkerMessage
@@ -96,6 +96,12 @@ class Tick(msgspec.Struct, frozen=True):
     load: EngineLoad
 
 
+class BlocksChanged(msgspec.Struct, frozen=True):
+    """The engine's prefix cache has stored and removed blocks."""
+
+    changes: tuple[BlockChange, ...]
+
+
 class HandBack(msgspec.Struct, frozen=True):
     """Stop at once: free every sequence, end no run; the scheduler moves them."""
 
@@ -115,6 +121,7 @@ Message = (
     | FinishStored
     | Tick
     | EngineReady
+    | BlocksChanged
     | HandBack
 )
 

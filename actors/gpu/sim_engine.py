@@ -6,15 +6,16 @@ a seeded draw also depends on the place within the request, so it must be replay
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from actors.gpu.sim_cache import SimPrefixCache
 from contracts.base import Wire
 from contracts.errors import EngineDead, EngineRefused
 from contracts.ports.clock import Clock
-from contracts.ports.engine import EngineInfo, EngineLoad, EngineOutput
+from contracts.ports.engine import BlockChange, EngineInfo, EngineLoad, EngineOutput
 from contracts.runs import Sampling, TokenLogprob
 
 _MASK = (1 << 64) - 1
@@ -51,13 +52,14 @@ class SimConfig(Wire):
 
 @dataclass(slots=True, eq=False)
 class _Request:
+    name: str
     prompt: tuple[int, ...]
     sampling: Sampling
     salt: int
     state: int
-    cached: int
     prefill: int
     limit: int
+    cached: int = 0
     produced: int = 0
     waiting: bool = True
     aborted: bool = False
@@ -76,7 +78,10 @@ class SimEngine:
         self._config = config
         self._clock = clock
         self._requests: dict[str, _Request] = {}
-        self._blocks: OrderedDict[int, None] = OrderedDict()
+        self._cache = SimPrefixCache(
+            config.block_size, config.kv_tokens // config.block_size, config.seed
+        )
+        self._on_blocks: Callable[[Sequence[BlockChange]], None] | None = None
         self._stepping: asyncio.Task[None] | None = None
         self._work = asyncio.Event()
         self._dead = asyncio.Event()
@@ -97,6 +102,10 @@ class SimEngine:
             block_size=config.block_size,
             kv_tokens=config.kv_tokens,
         )
+
+    def on_blocks(self, handler: Callable[[Sequence[BlockChange]], None]) -> None:
+        """Tell `handler` of the prefix cache, step by step."""
+        self._on_blocks = handler
 
     async def start(self, progress: Callable[[str], None]) -> None:
         """Take as long as configured."""
@@ -175,14 +184,13 @@ class SimEngine:
             )
         if sampling.guide is not None:
             raise EngineRefused("a simulated engine draws words, not JSON")
-        cached = self._cached(prompt)
         request = _Request(
+            name=request_id,
             prompt=prompt,
             sampling=sampling,
             salt=self._salt(sampling),
             state=_digest(self._config.seed, prompt),
-            cached=cached,
-            prefill=len(prompt) - cached,
+            prefill=len(prompt),
             limit=min(sampling.max_tokens, self._config.context_length - len(prompt)),
         )
         self._requests[request_id] = request
@@ -198,21 +206,9 @@ class SimEngine:
         self._drawn += 1
         return self._drawn << 32 | self._clock.monotonic_ms()
 
-    def _cached(self, prompt: tuple[int, ...]) -> int:
-        """Return how many tokens of the prompt are cached, and cache the whole blocks."""
-        size, state, cached, hit = self._config.block_size, 0, 0, True
-        for start in range(0, len(prompt) - size, size):
-            state = _digest(state, prompt[start : start + size])
-            hit = hit and state in self._blocks
-            cached += size if hit else 0
-            self._blocks[state] = None
-            self._blocks.move_to_end(state)
-        while len(self._blocks) > self._config.kv_tokens // size:
-            self._blocks.popitem(last=False)
-        return cached
-
     def _release(self, request_id: str) -> None:
         self._requests.pop(request_id, None)
+        self._cache.end(request_id)
 
     async def _run(self) -> None:
         while not self._dead.is_set():
@@ -220,6 +216,9 @@ class SimEngine:
                 self._work.clear()
                 await self._work.wait()
             self._step()
+            changes = self._cache.take_changes()
+            if changes and self._on_blocks is not None:
+                self._on_blocks(changes)
             await self._clock.sleep(self._config.step_ms / 1000)
 
     def _step(self) -> None:
@@ -234,6 +233,8 @@ class SimEngine:
                 if running >= config.slots or request.room >= free:
                     continue
                 request.waiting = False
+                request.cached = self._cache.begin(request.name, request.prompt)
+                request.prefill -= request.cached
                 running += 1
                 free -= request.room
             if request.prefill > 0:
@@ -242,6 +243,7 @@ class SimEngine:
                 budget -= done
                 if request.prefill > 0:
                     continue
+                self._cache.computed(request.name, request.prompt[request.cached :])
             self._say(request)
             if config.crash_after and self._said >= config.crash_after:
                 self.crash("simulated crash")
@@ -273,6 +275,7 @@ class SimEngine:
             if sampling.logprobs is None
             else (_logprob(drawn, token, config.vocabulary, sampling.logprobs),),
         )
+        self._cache.computed(request.name, (token,))
         request.produced += 1
         self._said += 1
         self._outputs += 1

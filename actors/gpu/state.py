@@ -90,7 +90,8 @@ class Committed:
 class Run:
     """One attempt at one run. `replay` counts the committed tokens that the engine must
     produce again before anything new comes; `offset` is how many committed tokens were part
-    of its prompt; `received` counts what it produced."""
+    of its prompt; `received` counts what it produced; `prefill` are the tokens that it is
+    expected to compute before."""
 
     spec: RunSpec
     attempt: int
@@ -110,6 +111,7 @@ class Run:
     received: int = 0
     tokens: int = 0
     cached_tokens: int = 0
+    prefill: int = 0
     engine_started_ms: int = 0
     snapshot_ms: int = 0
 

@@ -14,9 +14,10 @@ from typing import Any, Literal
 from psutil import Process
 
 from actors.gpu.keeper import Keeper
+from actors.gpu.kv_events import KvEvents
 from actors.gpu.orphans import end_processes, engine_processes, first_in_children
 from contracts.errors import EngineDead, EngineRefused
-from contracts.ports.engine import EngineInfo, EngineLoad, EngineOutput
+from contracts.ports.engine import BlockChange, EngineInfo, EngineLoad, EngineOutput
 from contracts.runs import Guide, Sampling, TokenLogprob
 
 ENVIRONMENT = {
@@ -75,6 +76,7 @@ class VllmEngine:
         self._guided: Any = None
         self._refusals: tuple[type[Exception], ...] = ()
         self._requests: dict[str, _Request] = {}
+        self._kv_events: KvEvents | None = None
         self._loaded = asyncio.Event()
         self._closed = False
 
@@ -84,6 +86,13 @@ class VllmEngine:
         if self._info is None:
             raise EngineDead("the engine has not started")
         return self._info
+
+    def on_blocks(self, handler: Callable[[Sequence[BlockChange]], None]) -> None:
+        """Have vLLM publish its cache events, unless `engine_args` say what to do with them or
+        share the work among several schedulers, which have a cache each."""
+        several = self._engine_args.get("data_parallel_size", 1) != 1
+        if not several and "kv_events_config" not in self._engine_args:
+            self._kv_events = KvEvents(handler)
 
     async def start(self, progress: Callable[[str], None]) -> None:
         """Import vLLM, load the model, and generate once.
@@ -102,6 +111,8 @@ class VllmEngine:
             raise EngineDead(f"vLLM could not start: {error}") from error
         self._info = self._describe()
         self._loaded.set()
+        if self._kv_events is not None:
+            self._kv_events.listen()
         progress("Warming up.")
         await self._warm_up()
         progress("The engine is ready.")
@@ -223,6 +234,8 @@ class VllmEngine:
     async def close(self) -> None:
         """End the engine and all its processes, also one that is still starting."""
         self._closed = True
+        if self._kv_events is not None:
+            await self._kv_events.close()
         processes = engine_processes(os.getpid())
         if self._llm is not None:
             llm, self._llm = self._llm, None
@@ -257,6 +270,13 @@ class VllmEngine:
             args |= {"enforce_eager": True, "block_size": 32}
             # More threads than free cores spin against each other: 3 times slower, measured.
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
+        if self._kv_events is not None:
+            args["kv_events_config"] = {
+                "enable_kv_cache_events": True,
+                "publisher": "zmq",
+                "endpoint": self._kv_events.endpoint,
+                "replay_endpoint": self._kv_events.replay_endpoint,
+            }
         if self._closed:
             raise EngineDead("the engine was closed while it started")
         with first_in_children():

@@ -1,7 +1,7 @@
 """The engine: prompts in, tokens out. Real: vLLM. Simulated: seeded tokens, for scale and
 chaos, and labelled so wherever it shows. One suite runs on both."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -45,12 +45,49 @@ class EngineOutput:
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
+BlockId = int | bytes
+"""An engine's own name of a block of its prefix cache; it means nothing elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksStored:
+    """Blocks in a row are in the prefix cache: `tokens` has `block_size` for each of `blocks`,
+    the first follows the block `parent` (None: it begins a prompt). A block that is stored
+    twice is removed twice."""
+
+    blocks: tuple[BlockId, ...]
+    parent: BlockId | None
+    tokens: tuple[int, ...]
+    block_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksRemoved:
+    """Blocks are no longer in the prefix cache. What follows them is of no use until they are
+    again, and may be removed later or never."""
+
+    blocks: tuple[BlockId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksCleared:
+    """The prefix cache is empty, or nothing is known of it any more."""
+
+
+BlockChange = BlocksStored | BlocksRemoved | BlocksCleared
+
+
 class Engine(Protocol):
     """An engine that batches continuously. Every method belongs to one event loop."""
 
     @property
     def info(self) -> EngineInfo:
         """What it is; known after `start`."""
+        ...
+
+    def on_blocks(self, handler: Callable[[Sequence[BlockChange]], None]) -> None:
+        """Call `handler` with all that the prefix cache stores and removes, in order, from the
+        start on; to be said before it. An engine without such news never calls."""
         ...
 
     async def start(self, progress: Callable[[str], None]) -> None:
