@@ -10,6 +10,7 @@ import click
 
 from ops.bench.client import Load, measure
 from ops.bench.report import Pair, table
+from ops.bench.schedule.cli import schedule
 from ops.bench.servers import api_key, parley_stack, vllm_server
 from ops.model_files import ModelFiles, find_model
 
@@ -19,6 +20,9 @@ _ENGINE = {"enforce_eager": "true", "block_size": "32", "max_num_seqs": "128"}
 @click.group()
 def bench() -> None:
     """Measure, side by side in one run."""
+
+
+bench.add_command(schedule)
 
 
 @bench.command()

@@ -1,0 +1,49 @@
+"""`parley bench schedule`."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from ops.bench.schedule.table_a import table_a
+from ops.bench.schedule.table_b import table_b
+from ops.bench.schedule.tables import Progress, Report
+from ops.bench.schedule.workloads.traces import TraceMissing
+
+Build = Callable[[Path | None, list[int], Progress], Report]
+_TABLES: dict[str, Build] = {
+    "A": table_a,
+    "B": lambda _, seeds, progress: table_b(seeds, progress),
+}
+
+
+@click.command()
+@click.option(
+    "--table", "names", type=click.Choice(list(_TABLES), case_sensitive=False), multiple=True,
+    help="Only this one; repeatable.",
+)  # fmt: skip
+@click.option("--seeds", default=10, show_default=True, type=click.IntRange(1, 100))
+@click.option(
+    "--traces", type=click.Path(path_type=Path, file_okay=False), help="Where recorded traces are."
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write it there too.")
+def schedule(*, names: tuple[str, ...], seeds: int, traces: Path | None, out: Path | None) -> None:
+    """Measure the production scheduler in virtual time against other schedulers' orders."""
+    begun_s = time.monotonic()
+
+    def progress(line: str) -> None:
+        click.echo(f"{time.monotonic() - begun_s:6.0f} s  {line}", err=True)
+
+    for name in names or tuple(_TABLES):
+        try:
+            report = _TABLES[name](traces, list(range(seeds)), progress)
+        except TraceMissing as missing:
+            click.echo(f"Table {name} is left out: {missing}\n")
+            continue
+        click.echo(report.markdown)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / f"table-{name.lower()}.md").write_text(report.markdown)
+            for file, picture in report.plots.items():
+                (out / file).write_text(picture)

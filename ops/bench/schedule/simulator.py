@@ -1,0 +1,322 @@
+"""The production scheduler machine and simulated GPUs in virtual time.
+
+The machine is told what its shell would tell it (submissions, the workers' reports every
+100 ms and their events, ticks every 50 ms) and its effects are performed on the GPUs. Events
+at the same microsecond happen in the order in which they were planned, so that a seed gives
+one history.
+"""
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from actors.scheduler.machine import SchedulerMachine
+from actors.scheduler.state import (
+    Broadcast,
+    CheckClosed,
+    ClosedChecked,
+    Effect,
+    EndRun,
+    EndStored,
+    Heard,
+    RunSubmitted,
+    SchedulerMessage,
+    Send,
+    Settle,
+    Tick,
+)
+from contracts.runs import RunOutcome, RunSpec, Sampling, Usage
+from contracts.scheduling import (
+    AbortRun,
+    DropRun,
+    PoolStatus,
+    RunBegan,
+    RunSettled,
+    StartRun,
+    WorkerCommand,
+    WorkerMessage,
+)
+from ops.bench.schedule.gpu import Gpu, GpuModel, Running, StepDone
+from ops.bench.schedule.prompts import Ending, Prompt, Record, Workload
+from ops.bench.schedule.worker import Worker
+
+MakeMachine = Callable[[int, int], SchedulerMachine]
+"""Makes the machine of a term (its number, the time in milliseconds)."""
+
+_TICK_US = 50_000
+_REPORT_US = 100_000
+_LISTEN_US = 1_000_000
+_EPOCH_MS = 1_000_000
+
+
+class _Length(tuple[int, ...]):
+    """So many prompt tokens that nobody will read: only their number counts here."""
+
+    __slots__ = ()
+    _lengths: dict[int, int]
+
+    def __new__(cls, length: int) -> "_Length":
+        return super().__new__(cls, (length,))
+
+    def __len__(self) -> int:
+        return self[0]
+
+
+@dataclass(slots=True)
+class Cost:
+    """What the machine took of the processor."""
+
+    spent_ns: int = 0
+    messages: int = 0
+    decisions: int = 0
+
+    @property
+    def decisions_s(self) -> float:
+        """Dispatches for each second that the machine took in all."""
+        return self.decisions / (self.spent_ns / 1e9) if self.spent_ns else 0.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a simulation leaves: every prompt's record in order of arrival, what the machine
+    cost, and the time of the last event in seconds."""
+
+    records: list[Record]
+    cost: Cost
+    lasted_s: float
+    statuses: list[tuple[int, PoolStatus]] = field(default_factory=list)
+
+
+class Simulation:
+    """One history.
+
+    Args:
+        gpus: one model for each GPU.
+        until_us: when it ends, whatever still runs.
+        lengths: is filled with the length of each answer as its prompt comes.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        gpus: Sequence[GpuModel],
+        make_machine: MakeMachine,
+        *,
+        seed: int,
+        until_us: int,
+        pool: str = "default",
+        lengths: dict[str, int] | None = None,
+    ) -> None:
+        self.records: dict[str, Record] = {}
+        self.workers = [
+            Worker(f"gpu-{index}", pool, Gpu(model, seed * 1_000 + index))
+            for index, model in enumerate(gpus)
+        ]
+        self.cost = Cost()
+        self.now_us = -_LISTEN_US
+        self._pool = pool
+        self._lengths = lengths if lengths is not None else {}
+        self._by_name = {worker.name: worker for worker in self.workers}
+        self._workload = workload
+        self._opening = workload.opening()
+        self._make_machine = make_machine
+        self._term = 1
+        self._machine = make_machine(self._term, self._now_ms())
+        self._until_us = until_us
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._numbers = 0
+        self._deliveries = 0
+        self._unsettled: dict[int, RunSpec] = {}
+        self._open = 0
+        self._exhausted = False
+        self._statuses: list[tuple[int, PoolStatus]] = []
+
+    def run(self) -> Outcome:
+        """Live through it."""
+        for index, worker in enumerate(self.workers):
+            self._at(self.now_us + 1_000 * index, partial(self._report, worker))
+        self._at(self.now_us, self._tick)
+        self._next_opening()
+        while self._events:
+            at_us, _, happen = heapq.heappop(self._events)
+            if at_us > self._until_us or (self._exhausted and not self._open):
+                break
+            self.now_us = at_us
+            happen()
+        return Outcome(list(self.records.values()), self.cost, self.now_us / 1e6, self._statuses)
+
+    def _at(self, at_us: int, happen: Callable[[], None]) -> None:
+        self._numbers += 1
+        heapq.heappush(self._events, (at_us, self._numbers, happen))
+
+    def _now_ms(self) -> int:
+        return _EPOCH_MS + self.now_us // 1_000
+
+    def _next_opening(self) -> None:
+        prompt = next(self._opening, None)
+        if prompt is None:
+            self._exhausted = True
+            return
+        self._at(prompt.at_us, partial(self._arrive, prompt, opening=True))
+
+    def _arrive(self, prompt: Prompt, *, opening: bool) -> None:
+        if opening:
+            self._next_opening()
+        self.records[prompt.name] = Record(prompt)
+        self._lengths[prompt.name] = prompt.output_tokens
+        self._open += 1
+        self._deliveries += 1
+        spec = self._spec(prompt)
+        self._unsettled[self._deliveries] = spec
+        self._tell(RunSubmitted(spec, self._deliveries))
+
+    def _spec(self, prompt: Prompt) -> RunSpec:
+        return RunSpec(
+            run_id=prompt.name,
+            pool=self._pool,
+            model="simulated",
+            user_id=prompt.user,
+            prompt_tokens=_Length(prompt.prompt_tokens),
+            sampling=Sampling(max_tokens=prompt.max_tokens),
+            submitted_at_ms=self._now_ms(),
+            tier=prompt.tier,
+            chat_id=prompt.chat or None,
+            block_keys=prompt.keys,
+        )
+
+    def _tick(self) -> None:
+        self._tell(Tick())
+        self._at(self.now_us + _TICK_US, self._tick)
+
+    def _report(self, worker: Worker) -> None:
+        self._hear(worker.report())
+        self._at(self.now_us + _REPORT_US, partial(self._report, worker))
+
+    def _hear(self, body: WorkerMessage) -> None:
+        self._tell(Heard(body))
+
+    def _tell(self, message: SchedulerMessage) -> None:
+        """Tell the machine, perform what it asks for, and tell it what comes of that."""
+        told = deque([message])
+        while told:
+            begun_ns = time.perf_counter_ns()
+            effects = self._machine.handle(told.popleft(), self._now_ms())
+            self.cost.spent_ns += time.perf_counter_ns() - begun_ns
+            self.cost.messages += 1
+            for effect in effects:
+                answer = self._perform(effect)
+                if answer is not None:
+                    told.append(answer)
+
+    def _perform(self, effect: Effect) -> SchedulerMessage | None:
+        match effect:
+            case Send(name, command):
+                return self._command(self._by_name[name], command)
+            case Settle(delivery):
+                self._unsettled.pop(delivery, None)
+            case EndRun(spec, _, outcome):
+                self._end_unserved(spec.run_id, outcome)
+                return EndStored(spec.run_id)
+            case CheckClosed(run_id):
+                return ClosedChecked(run_id, closed=self.records[run_id].end_us is not None)
+            case Broadcast(status):
+                self._statuses.append((self.now_us, status))
+        return None
+
+    def _command(self, worker: Worker, command: WorkerCommand) -> SchedulerMessage | None:
+        if isinstance(command, StartRun):
+            self.cost.decisions += 1
+            record = self.records[command.spec.run_id]
+            record.dispatches += 1
+            record.worker = worker.name
+            if record.dispatched_us is None:
+                record.dispatched_us = self.now_us
+            worker.start(command, record)
+            self._work(worker)
+        elif isinstance(command, AbortRun):
+            run = worker.gpu.drop(command.run_id)
+            if run is not None:
+                self.records[run.name].output_tokens = run.produced
+                return self._cancelled(worker, run)
+        elif isinstance(command, DropRun):
+            run = worker.gpu.drop(command.run_id)
+            if run is not None:
+                self.records[run.name].output_tokens = run.produced
+        return None
+
+    def _cancelled(self, worker: Worker, run: Running) -> SchedulerMessage:
+        self._end(run.name, "failed")
+        return Heard(self._settled(worker, run, "cancelled"))
+
+    def _work(self, worker: Worker) -> None:
+        """Start a step if none is under way."""
+        if worker.stepping:
+            return
+        lasts_us = worker.gpu.plan()
+        if lasts_us is None:
+            return
+        worker.stepping = True
+        self._at(self.now_us + lasts_us, partial(self._stepped, worker, worker.incarnation))
+
+    def _stepped(self, worker: Worker, incarnation: int) -> None:
+        if worker.incarnation != incarnation:
+            return
+        worker.stepping = False
+        done = worker.gpu.complete()
+        self._hear_step(worker, done)
+        self._work(worker)
+
+    def _hear_step(self, worker: Worker, done: StepDone) -> None:
+        changed = worker.prefixes(done)
+        if changed is not None:
+            self._hear(changed)
+        for run in done.began:
+            record = self.records[run.name]
+            record.first_us = self.now_us
+            record.cached_tokens = run.cached
+            self._hear(
+                RunBegan(
+                    run_id=run.name,
+                    attempt=run.attempt,
+                    worker=worker.name,
+                    cached_tokens=run.cached,
+                )
+            )
+        for run in done.ended:
+            self.records[run.name].output_tokens = run.produced
+            self._end(run.name, "served")
+            self._hear(self._settled(worker, run, "stop"))
+
+    def _settled(self, worker: Worker, run: Running, reason: str) -> RunSettled:
+        usage = Usage(
+            prompt_tokens=run.prompt.prompt_tokens,
+            completion_tokens=run.produced,
+            cached_tokens=run.cached,
+        )
+        outcome = RunOutcome(
+            finish_reason="cancelled" if reason == "cancelled" else "stop", usage=usage
+        )
+        return RunSettled(run_id=run.name, attempt=run.attempt, worker=worker.name, outcome=outcome)
+
+    def _end_unserved(self, run_id: str, outcome: RunOutcome) -> None:
+        problem = outcome.error
+        record = self.records[run_id]
+        if problem is not None and problem.code in ("at_capacity", "over_budget"):
+            record.promised_ms = problem.retry_after_ms
+            self._end(run_id, "refused")
+        else:
+            self._end(run_id, "failed")
+
+    def _end(self, run_id: str, ending: Ending) -> None:
+        record = self.records[run_id]
+        assert record.end_us is None, f"{run_id} ended twice"
+        record.end_us = self.now_us
+        record.ending = ending
+        self._open -= 1
+        following = self._workload.following(record)
+        if following is not None:
+            at_us = max(following.at_us, self.now_us)
+            self._at(at_us, partial(self._arrive, following, opening=False))
