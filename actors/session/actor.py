@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -13,6 +14,7 @@ from actors.session import metrics
 from actors.session.config import SessionConfig
 from actors.session.effects import EffectRunner
 from actors.session.machine import SessionMachine
+from actors.session.responses import ResponseMachine
 from actors.session.retrieval import Retrieval
 from actors.session.state import Command, SessionMessage, Tick
 from contracts.codec import decode
@@ -27,6 +29,7 @@ from contracts.ports.bus import Bus, Consumer, Delivery
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
 from contracts.ports.token_log import TokenLog
+from contracts.responses import ResponseCommand, SubmitResponse, is_response
 from contracts.scheduling import ActorInfo
 from contracts.session import (
     CancelReply,
@@ -45,6 +48,7 @@ from contracts.subjects import (
 )
 
 _log = structlog.get_logger()
+AnyCommand = SessionCommand | SubmitResponse
 _TICK_S = 0.05
 _RELOAD_S = 0.5
 _LOOKED_AT = 64
@@ -59,7 +63,7 @@ class _Session:
     def __init__(self, chat_id: str, hands: EffectRunner) -> None:
         self.chat_id = chat_id
         self.hands = hands
-        self.machine: SessionMachine | None = None
+        self.machine: SessionMachine | ResponseMachine | None = None
         self.inbox: deque[SessionMessage] = deque()
         self.task: asyncio.Task[None] | None = None
         self.reload_at_ms = 0
@@ -166,7 +170,7 @@ class SessionHost:
     def _receive(self, delivery: Delivery) -> None:
         chat_id = delivery.stored.subject.rpartition(".")[2]
         try:
-            body: SessionCommand = decode(delivery.stored.data, SessionCommand)
+            body = _decoded(chat_id, delivery)
         except BadMessage as error:
             _log.error("command does not decode", chat_id=chat_id, error=str(error))
             delivery.ack()
@@ -182,13 +186,13 @@ class SessionHost:
         session.inbox.append(Command(body, number))
         self._wake(session)
 
-    def _takes_when_full(self, session: _Session, body: SessionCommand, delivery: Delivery) -> bool:
+    def _takes_when_full(self, session: _Session, body: AnyCommand, delivery: Delivery) -> bool:
         """Whether a full inbox takes one command more; if not, the command is answered for.
 
         A refused prompt is not acknowledged, because an earlier owner may have stored it: it
         comes again with the next owner, for whom it is a known run or too late."""
         match body:
-            case SubmitPrompt():
+            case SubmitPrompt() | SubmitResponse():
                 self._reject(body, Problem(code="rate_limited", detail="Too many prompts at once."))
                 return False
             case CancelRun():
@@ -200,7 +204,7 @@ class SessionHost:
             case RunFinished():
                 return True
 
-    def _reject(self, submit: SubmitPrompt, problem: Problem) -> None:
+    def _reject(self, submit: SubmitPrompt | SubmitResponse, problem: Problem) -> None:
         tell(self._bus, submit.reply_to, PromptRejected(problem=problem))
 
     def _activate(self, chat_id: str) -> _Session:
@@ -246,9 +250,12 @@ class SessionHost:
             self._timers.pop(session.chat_id, None)
 
     async def _handle(
-        self, session: _Session, machine: SessionMachine, message: SessionMessage
+        self,
+        session: _Session,
+        machine: SessionMachine | ResponseMachine,
+        message: SessionMessage,
     ) -> None:
-        pending = deque((message,))
+        pending: deque[Any] = deque((message,))
         while pending:
             for effect in machine.handle(pending.popleft(), self._clock.now_ms()):
                 result = await session.hands.perform(effect)
@@ -259,14 +266,19 @@ class SessionHost:
             again = sorted(session.hands.deliveries.items())
             session.inbox.clear()
             session.inbox.extend(
-                Command(decode(held.stored.data, SessionCommand), number) for number, held in again
+                Command(_decoded(session.chat_id, held), number) for number, held in again
             )
 
-    async def _load(self, session: _Session) -> SessionMachine | None:
-        """Rebuild the chat from history. Without history all commands wait (the edge refuses
-        new prompts by itself; one that waits too long expires); commands to a chat that is
-        gone are answered and done."""
+    async def _load(self, session: _Session) -> SessionMachine | ResponseMachine | None:
+        """Rebuild the chat, or the response, from history. Without history all commands wait
+        (the edge refuses new prompts by itself; one that waits too long expires); commands to
+        a chat that is gone are answered and done."""
         try:
+            if is_response(session.chat_id):
+                kept = await self._history.response(session.chat_id)
+                metrics.ACTIVATIONS.inc()
+                session.machine = ResponseMachine(self._config, kept)
+                return session.machine
             record = await self._history.load_session(
                 session.chat_id,
                 messages=self._config.messages_loaded,
@@ -336,3 +348,10 @@ class SessionHost:
         if session.machine is not None:
             session.machine.close()
             session.machine = None
+
+
+def _decoded(session_id: str, delivery: Delivery) -> AnyCommand:
+    """Return a command: whose it is says which kinds there are. Raises BadMessage."""
+    kinds = ResponseCommand if is_response(session_id) else SessionCommand
+    command: AnyCommand = decode(delivery.stored.data, kinds)
+    return command

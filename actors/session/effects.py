@@ -8,6 +8,17 @@ import structlog
 
 from actors.runtime.telling import tell
 from actors.session import metrics
+from actors.session.responses_state import (
+    DropResponse,
+    ResponseDropped,
+    ResponseEffect,
+    ResponseMessage,
+    ResponseSaved,
+    ResponseStored,
+    ResponseTaken,
+    SaveResponse,
+    StoreResponse,
+)
 from actors.session.state import (
     AcceptPrompt,
     Acknowledge,
@@ -89,7 +100,9 @@ class EffectRunner:
         self._clock = clock
         self._writers: dict[str, RunWriter] = {}
 
-    async def perform(self, effect: Effect) -> SessionMessage | None:
+    async def perform(
+        self, effect: Effect | ResponseEffect
+    ) -> SessionMessage | ResponseMessage | None:
         """Do it, and return what the machine is to be told, if anything."""
         match effect:
             case Reply(to, body):
@@ -112,6 +125,26 @@ class EffectRunner:
                 return await self._history_step(effect)
             case EnqueueRun() | CloseLog() | WriteTerminal() | AskKnown():
                 return await self._bus_step(effect)
+            case StoreResponse() | SaveResponse() | DropResponse():
+                return await self._response_step(effect)
+
+    async def _response_step(self, effect: ResponseEffect) -> ResponseMessage | StepFailed:
+        history = self._history
+        run_id = effect.run_id if isinstance(effect, DropResponse) else effect.record.run_id
+        try:
+            match effect:
+                case StoreResponse(record):
+                    return ResponseStored(await history.create_response(record))
+                case SaveResponse(record):
+                    await history.finish_response(record)
+                    return ResponseSaved(run_id)
+                case DropResponse(_, response_id):
+                    await history.delete_response(response_id)
+                    return ResponseDropped(run_id)
+        except HistoryConflict:
+            return ResponseTaken(run_id)
+        except HistoryUnavailable:
+            return StepFailed(run_id)
 
     async def _want_fold(self, wish: FoldWanted) -> None:
         try:

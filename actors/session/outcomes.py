@@ -11,7 +11,7 @@ from contracts.records import Chat, Message, MessageStatus, RunRecord, RunRecord
 from contracts.runs import FinishReason
 from contracts.session import CancelReply, RunFinished
 
-_STATES: dict[FinishReason, tuple[RunRecordState, MessageStatus]] = {
+STATES: dict[FinishReason, tuple[RunRecordState, MessageStatus]] = {
     "stop": ("completed", "complete"),
     "length": ("completed", "complete"),
     "cancelled": ("cancelled", "cancelled"),
@@ -24,7 +24,7 @@ def ended(
 ) -> tuple[RunRecord, Message]:
     """Return run and answer as history keeps them: the text is what was streamed."""
     outcome = finished.outcome
-    state, status = _STATES[outcome.finish_reason]
+    state, status = STATES[outcome.finish_reason]
     usage = msgspec.structs.replace(outcome.usage, completion_tokens=closed.tokens)
     run = msgspec.structs.replace(
         record,

@@ -7,6 +7,7 @@ from actors.session.context import LeftOut
 from contracts.events import Terminal
 from contracts.memory import FoldWanted
 from contracts.records import Chat, Message, RunRecord, Summary
+from contracts.responses import SubmitResponse
 from contracts.runs import RunOutcome, RunSpec
 from contracts.session import CancelReply, CancelRun, RunFinished, SubmitPrompt, SubmitReply
 
@@ -21,7 +22,7 @@ DeliveryId = int
 class Command:
     """A delivery of `SESS`."""
 
-    body: SubmitPrompt | CancelRun | RunFinished
+    body: SubmitPrompt | CancelRun | RunFinished | SubmitResponse
     delivery: DeliveryId
 
 
