@@ -13,6 +13,7 @@ from typing import Any
 from litestar.types import ASGIApp
 from msgspec.structs import replace
 
+from contracts.block_keys import prompt_keys
 from contracts.codec import encode
 from contracts.errors import BusUnavailable, Refused, StreamFull
 from contracts.ids import ENTROPY_BYTES, make_id
@@ -197,6 +198,7 @@ class OpenAiApi:
             sampling = self.drawn(model, body.sampling(max_tokens, model.sampling))
             if made.use is not None and made.use.one:
                 sampling = replace(sampling, stop=(*sampling.stop, CLOSING))
+            block_keys = prompt_keys(prompt)
             for number in range(body.n or 1):
                 seed = sampling.seed
                 if seed is not None:
@@ -211,6 +213,7 @@ class OpenAiApi:
                         sampling=replace(sampling, seed=seed),
                         submitted_at_ms=now_ms,
                         tier=made.caller.tier,
+                        block_keys=block_keys,
                         reader=self._config.reader,
                     )
                 )

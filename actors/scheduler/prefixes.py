@@ -85,16 +85,6 @@ class PrefixIndex:
             count += 1
         return count * BLOCK_TOKENS
 
-    def home(self, block_keys: Sequence[str], hint: str = "") -> tuple[str, int]:
-        """Return the worker that has most of this prompt cached, and how many tokens; of equals
-        `hint`, where the chat was served last; ('', 0) if nobody has any of it."""
-        best, most = "", 0
-        for worker in self._caches:
-            warm = self.warm_tokens(worker, block_keys)
-            if warm > most or (warm == most > 0 and worker == hint):
-                best, most = worker, warm
-        return best, most
-
     def heard(self, changed: PrefixChanged, now_ms: int) -> bool:
         """Take in what a worker says; say whether it should be asked to send all again.
 

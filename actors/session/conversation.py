@@ -18,7 +18,8 @@ class Conversation:
     `runs` are in progress, `early` are cancels of runs that nobody knows (yet), `done` the
     newest ended runs, `keys` who used which idempotency key. `inherited` names the ended runs
     that somebody else ended, perhaps by halves. `older_runs`: history has more than `done`.
-    `memory` is what the chat remembers beyond the window.
+    `memory` is what the chat remembers beyond the window, `home` the worker that answered last:
+    its cache has the chat ('' after a restart: the scheduler finds out by itself).
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Conversation:
         self.chat = record.chat
         self.messages = list(record.messages)
         self.memory = Memory(config, record, index)
+        self.home = ""
         self.done: dict[str, RunRecord] = {}
         self.keys: dict[str, RunRecord] = {}
         self.inherited: dict[str, None] = {}

@@ -31,6 +31,7 @@ class Ending:
 
     def finished(self, finished: RunFinished, delivery: int) -> Effects:
         """The worker, or the scheduler, says that the run is over."""
+        self._conversation.home = finished.worker or self._conversation.home
         progress = self._conversation.runs.get(finished.run_id)
         if progress is None:
             progress = Progress(finished.run_id, Phase.LOOKING, finished=finished)

@@ -23,6 +23,7 @@ from actors.session.state import (
     ReadMemory,
     Reply,
 )
+from contracts.block_keys import prompt_keys
 from contracts.errors import ErrorCode, Problem, Refused
 from contracts.records import Message, RunRecord
 from contracts.runs import RunOutcome, RunSpec
@@ -281,6 +282,8 @@ class Submitting:
             prompt_tokens=context.tokens,
             sampling=context.sampling,
             submitted_at_ms=submit.submitted_at_ms,
+            block_keys=prompt_keys(context.tokens),
+            home=self._conversation.home,
         )
 
     def _accepted_before(

@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 
+from contracts.block_keys import prompt_keys
 from contracts.errors import Problem
 from contracts.events import MessageDelta, RunStarted
 from contracts.runs import RunOutcome
@@ -123,6 +124,16 @@ async def test_completion_by_text_and_by_token_ids(
         assert answer.choices[0].text == "Hi “you”\n!"
         assert stack.peers.specs[-1].prompt_tokens == (3, 3)
         assert stack.peers.specs[-1].sampling.max_tokens == 16
+        assert stack.peers.specs[-1].block_keys == ()
+
+
+async def test_run_names_the_blocks_of_its_prompt(
+    stack: EdgeStack, sdk: openai.AsyncOpenAI
+) -> None:
+    writing = asyncio.create_task(_answer(stack))
+    await sdk.completions.create(model="tiny", prompt=[3] * 40)
+    await writing
+    assert stack.peers.specs[0].block_keys == prompt_keys((3,) * 40) != ()
 
 
 async def test_completion_streamed_as_the_benchmark_client_asks(stack: EdgeStack) -> None:

@@ -6,9 +6,12 @@ import random
 
 import pytest
 
+from actors.gpu.prefix_mirror import PrefixMirror
+from contracts.block_keys import BLOCK_TOKENS, prompt_keys
 from contracts.errors import EngineRefused
 from contracts.ports.engine import Engine, EngineOutput
 from contracts.runs import Sampling
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 _numbers = itertools.count()
@@ -87,6 +90,47 @@ async def test_prompt_that_was_seen_is_read_from_the_cache(engine: Engine) -> No
     again = await _outputs(engine, prompt, _greedy(2))
     assert first[0].cached_tokens == 0
     assert (again[0].cached_tokens or 0) >= 128
+
+
+async def test_cache_tells_what_it_has_of_prompt_and_answer(
+    engine: Engine, mirror: PrefixMirror
+) -> None:
+    prompt = _prompt(200, length=100)
+    answer = await _tokens(engine, prompt, _greedy(100))
+    keys = prompt_keys((*prompt, *answer))
+    assert len(keys) == 6
+    await until(lambda: mirror.warm_tokens(keys) >= 160)
+
+
+async def test_cache_has_what_it_told(engine: Engine, mirror: PrefixMirror) -> None:
+    draw = random.Random(7)
+    stems = [_prompt(300 + n, length=160) for n in range(4)]
+    await asyncio.gather(*(_outputs(engine, stem, _greedy(2)) for stem in stems * 2))
+    for n in range(12):
+        stem = draw.choice(stems)[: draw.randint(20, 160)]
+        prompt = stem + _prompt(400 + n, length=draw.randint(1, 200))
+        expected = min(mirror.warm_tokens(prompt_keys(prompt)), len(prompt) - 1)
+        outputs = await _outputs(engine, prompt, _greedy(2))
+        assert outputs[0].cached_tokens == expected
+        await until(lambda p=prompt: mirror.warm_tokens(prompt_keys(p)) == _full(p))  # type: ignore[misc]
+
+
+async def test_cache_tells_what_it_removes(engine: Engine, mirror: PrefixMirror) -> None:
+    prompt = _prompt(500, length=1_000)
+    await _outputs(engine, prompt, _greedy(1))
+    await until(lambda: mirror.warm_tokens(prompt_keys(prompt)) == _full(prompt))
+    rounds = 2 * engine.info.kv_tokens // (32 * 1_500)
+    for number in range(rounds):
+        others = [_prompt(1_000 + 32 * number + n, length=1_500) for n in range(32)]
+        await asyncio.gather(*(_outputs(engine, other, _greedy(1)) for other in others))
+    again = await _outputs(engine, prompt, _greedy(1))
+    assert again[0].cached_tokens == 0
+    assert len(mirror) * BLOCK_TOKENS <= engine.info.kv_tokens
+
+
+def _full(prompt: tuple[int, ...]) -> int:
+    """Return the tokens of a prompt that a cache can save."""
+    return len(prompt_keys(prompt)) * BLOCK_TOKENS
 
 
 async def test_generate_stops_at_the_window(engine: Engine) -> None:

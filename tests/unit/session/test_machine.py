@@ -33,6 +33,7 @@ from actors.session.state import (
     Tick,
     WriteTerminal,
 )
+from contracts.block_keys import prompt_keys
 from contracts.events import RunCancelled, RunCompleted, RunFailed
 from contracts.records import Chat, Message, RunRecord, SessionRecord
 from contracts.runs import RunOutcome, Sampling, Usage
@@ -203,6 +204,15 @@ def test_submit_fills_the_run_from_context_and_model() -> None:
     assert (spec.pool, spec.model, spec.message_id) == ("default", "m", "a_run_1")
     assert spec.prompt_tokens == (1000, 5, 5, 1001)
     assert spec.sampling.max_tokens == 20
+
+
+def test_submit_names_the_prompts_blocks_and_who_served_the_chat_last() -> None:
+    world = World()
+    first = world.only(EnqueueRun, world.deliver(submit(content="word " * 40))).spec
+    assert first.block_keys == prompt_keys(first.prompt_tokens) != ()
+    assert first.home == ""
+    world.deliver(msgspec.structs.replace(finished(), worker="gpu_2"))
+    assert world.only(EnqueueRun, world.deliver(submit("run_2"))).spec.home == "gpu_2"
 
 
 def test_submit_of_another_user_is_not_found_and_stores_nothing() -> None:
