@@ -130,6 +130,12 @@ def worker_commands(worker: str) -> str:
     return f"gpu.{worker}.cmd"
 
 
+# --- edges ---------------------------------------------------------------------------------
+
+EDGE_NEWS = "edge.news"
+"""On which edges tell each other what they must no longer remember."""
+
+
 # --- leases ----------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
-"""Accounts: sign up, log in, guests, who am I."""
+"""Accounts: sign up, log in and out, guests, who am I, a new password."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -14,49 +15,104 @@ from contracts.records import User
 from edge.bodies import Body, invalid, read_body
 from edge.config import EdgeConfig
 from edge.identity import SESSION_COOKIE, Identity
+from edge.origins import refuse_other_site
 from edge.passwords import Passwords
 from edge.problems import refuse
 from edge.replies import EmptyReply, json_reply
 from edge.routes import AnyRequest, Route
-from edge.throttle import FailureThrottle
+from edge.sessions import Sessions
+from edge.throttle import FailureThrottle, address_key
 
 _EMAIL = re.compile(r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}$")
+
+NewPassword = Annotated[str, msgspec.Meta(min_length=8, max_length=256)]
+GivenPassword = Annotated[str, msgspec.Meta(max_length=256)]
 
 
 class Credentials(Body, frozen=True):
     """An e-mail address and a password of 8 to 256 characters."""
 
     email: Annotated[str, msgspec.Meta(min_length=3, max_length=254)]
-    password: Annotated[str, msgspec.Meta(min_length=8, max_length=256)]
+    password: NewPassword
 
 
 class Login(Body, frozen=True):
     """An e-mail address and its password."""
 
     email: Annotated[str, msgspec.Meta(max_length=254)]
-    password: Annotated[str, msgspec.Meta(max_length=256)]
+    password: GivenPassword
+
+
+class PasswordChange(Body, frozen=True):
+    """The present password and the one of 8 to 256 characters that takes its place."""
+
+    current: GivenPassword
+    new: NewPassword
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordCheck:
+    """Checks passwords, a bounded number of wrong ones an account and an address.
+
+    The counts are this process's: with several edges a guesser has as many tries more."""
+
+    passwords: Passwords
+    clock: Clock
+    by_account: FailureThrottle
+    by_address: FailureThrottle
+
+    @classmethod
+    def of(cls, config: EdgeConfig, passwords: Passwords, clock: Clock) -> "PasswordCheck":
+        """Return the check that the configuration asks for."""
+        window_ms = config.login_window_s * 1000
+        return cls(
+            passwords,
+            clock,
+            FailureThrottle(limit=config.login_failures_max, window_ms=window_ms),
+            FailureThrottle(limit=config.address_failures_max, window_ms=window_ms),
+        )
+
+    async def __call__(
+        self, request: AnyRequest, account: str, encoded: str | None, password: str
+    ) -> None:
+        """Return if the password is right. Raises Refused: 401, or 429 after too many."""
+        address = address_key(request.client.host if request.client else "")
+        now_ms = self.clock.monotonic_ms()
+        wait_ms = max(
+            self.by_account.wait_ms(account, now_ms), self.by_address.wait_ms(address, now_ms)
+        )
+        if wait_ms:
+            raise refuse(
+                "rate_limited", "Too many failed log-ins; wait a while.", retry_after_ms=wait_ms
+            )
+        self.by_account.failed(account, now_ms)
+        self.by_address.failed(address, now_ms)
+        if not await self.passwords.verify(encoded, password):
+            raise refuse("unauthenticated", "The address or the password is wrong.")
+        self.by_account.succeeded(account)
+        self.by_address.taken_back(address)
 
 
 class Accounts:
-    """The routes of accounts. Failed log-ins are limited by account and by address, in this
-    process; a guest is an account without an address."""
+    """The routes of accounts. A guest is an account without an address."""
 
     def __init__(
         self,
         config: EdgeConfig,
+        *,
         history: History,
         identity: Identity,
-        passwords: Passwords,
+        sessions: Sessions,
+        check: PasswordCheck,
         clock: Clock,
     ) -> None:
         self._config = config
         self._history = history
         self._identity = identity
-        self._passwords = passwords
+        self._sessions = sessions
+        self._check = check
+        self._passwords = check.passwords
         self._clock = clock
-        window_ms = config.login_window_s * 1000
-        self._by_account = FailureThrottle(limit=config.login_failures_max, window_ms=window_ms)
-        self._by_address = FailureThrottle(limit=config.address_failures_max, window_ms=window_ms)
 
     def routes(self) -> list[Route]:
         """Return what this room answers."""
@@ -65,7 +121,9 @@ class Accounts:
                 "POST", "/auth/signup", self.sign_up, "Create an account", Credentials, public=True
             ),
             Route("POST", "/auth/login", self.log_in, "Log in", Login, public=True),
-            Route("POST", "/auth/logout", self.log_out, "Forget the cookie", public=True),
+            Route("POST", "/auth/logout", self.log_out, "End this session", public=True),
+            Route("POST", "/auth/upgrade", self.upgrade, "Make a guest an account", Credentials),
+            Route("POST", "/auth/password", self.change_password, "A new password", PasswordChange),
             Route("GET", "/me", self.me, "Who am I"),
         ]
         if self._config.allow_guests:
@@ -76,15 +134,12 @@ class Accounts:
 
     async def sign_up(self, request: AnyRequest) -> ASGIApp:
         """POST /auth/signup."""
-        _refuse_other_origin(request)
+        refuse_other_site(request)
         body = await read_body(request, Credentials)
-        email = _normal(body.email)
-        if not _EMAIL.match(email):
-            raise invalid("email", "is not an e-mail address")
         user = User(
             user_id=self._new_user_id(),
             created_at_ms=self._clock.now_ms(),
-            email=email,
+            email=_address(body.email),
             password_hash=await self._passwords.hash(body.password),
         )
         try:
@@ -94,74 +149,106 @@ class Accounts:
         return self._entered(request, user, status=201)
 
     async def log_in(self, request: AnyRequest) -> ASGIApp:
-        """POST /auth/login."""
-        _refuse_other_origin(request)
+        """POST /auth/login. A hash of an older cost is replaced by one of today's."""
+        refuse_other_site(request)
         body = await read_body(request, Login)
         email = _normal(body.email)
-        address = request.client.host if request.client else ""
-        now_ms = self._clock.monotonic_ms()
-        wait_ms = max(
-            self._by_account.wait_ms(email, now_ms), self._by_address.wait_ms(address, now_ms)
-        )
-        if wait_ms:
-            raise refuse(
-                "rate_limited", "Too many failed log-ins; wait a while.", retry_after_ms=wait_ms
-            )
         user = await self._history.user_by_email(email)
-        if not await self._passwords.verify(user.password_hash if user else None, body.password):
-            self._by_account.failed(email, now_ms)
-            self._by_address.failed(address, now_ms)
-            raise refuse("unauthenticated", "The address or the password is wrong.")
+        await self._check(request, email, user.password_hash if user else None, body.password)
         assert user is not None, "a password was verified without a user"
-        self._by_account.succeeded(email)
+        if self._passwords.outdated(user.password_hash):
+            fresh = await self._passwords.hash(body.password)
+            await self._history.update_user(user.user_id, password_hash=fresh)
         return self._entered(request, user, status=200)
 
     async def enter_as_guest(self, request: AnyRequest) -> ASGIApp:
         """POST /auth/guest."""
-        _refuse_other_origin(request)
+        refuse_other_site(request)
         user = User(user_id=self._new_user_id(), created_at_ms=self._clock.now_ms())
         await self._history.create_user(user)
         return self._entered(request, user, status=201)
 
+    async def upgrade(self, request: AnyRequest) -> ASGIApp:
+        """POST /auth/upgrade. Chats and keys stay; the guest's session becomes the account's."""
+        caller, session = await self._identity.owner(request, "make this an account")
+        body = await read_body(request, Credentials)
+        if caller.email is not None:
+            raise refuse("conflict", "This is an account already.")
+        email, hashed = _address(body.email), await self._passwords.hash(body.password)
+        try:
+            user = await self._history.give_email(caller.user_id, email=email, password_hash=hashed)
+        except HistoryConflict as error:
+            raise refuse("email_taken", "This address has an account; log in.") from error
+        if user is None:
+            raise refuse("unauthenticated", "The account is gone.")
+        await self._sessions.end(session)
+        self._sessions.changed(caller.user_id)
+        return self._entered(request, user, status=201)
+
+    async def change_password(self, request: AnyRequest) -> ASGIApp:
+        """POST /auth/password. All other sessions end; this one goes on, in the cookie or
+        under the token of the answer."""
+        caller, _ = await self._identity.owner(request, "change the password")
+        body = await read_body(request, PasswordChange)
+        user = await self._history.user_by_id(caller.user_id)
+        if user is None or user.email is None:
+            raise refuse("conflict", "A guest has no password; make it an account first.")
+        await self._check(request, user.email, user.password_hash, body.current)
+        await self._history.update_user(
+            user.user_id,
+            password_hash=await self._passwords.hash(body.new),
+            sessions_from_ms=self._clock.now_ms(),
+        )
+        self._sessions.changed(user.user_id)
+        if caller.proof == "token":
+            return self._entered(request, user, status=200)
+        return EmptyReply(headers=(self._cookie(request, self._sessions.begin(user.user_id)),))
+
     async def log_out(self, request: AnyRequest) -> ASGIApp:
-        """POST /auth/logout."""
-        _refuse_other_origin(request)
-        return EmptyReply(headers=((b"set-cookie", self._cookie(request, "", 0)),))
+        """POST /auth/logout. The token is refused from now on, wherever it is."""
+        refuse_other_site(request)
+        session = self._identity.session(request)
+        if session is not None:
+            await self._sessions.end(session)
+        return EmptyReply(headers=(self.no_cookie(request),))
 
     async def me(self, request: AnyRequest) -> ASGIApp:
         """GET /me."""
         caller = await self._identity.caller(request)
-        return json_reply(
-            {"user": {"id": caller.user_id, "email": caller.email, "tier": caller.tier}}
-        )
+        return json_reply({"user": _view(caller.user_id, caller.email, caller.tier)})
+
+    def no_cookie(self, request: AnyRequest) -> tuple[bytes, bytes]:
+        """Return the header that makes a browser forget its session."""
+        return self._cookie(request, "", lifetime_s=0)
 
     def _entered(self, request: AnyRequest, user: User, *, status: int) -> ASGIApp:
-        token = self._identity.tokens.issue(user.user_id, self._clock.now_ms())
-        body: dict[str, Any] = {
-            "token": token,
-            "user": {"id": user.user_id, "email": user.email, "tier": user.tier},
-        }
-        cookie = self._cookie(request, token, self._config.session_s)
-        return json_reply(body, status=status, headers=((b"set-cookie", cookie),))
+        token = self._sessions.begin(user.user_id)
+        body = {"token": token, "user": _view(user.user_id, user.email, user.tier)}
+        return json_reply(body, status=status, headers=(self._cookie(request, token),))
 
-    def _cookie(self, request: AnyRequest, value: str, lifetime_s: int) -> bytes:
+    def _cookie(
+        self, request: AnyRequest, value: str, *, lifetime_s: int | None = None
+    ) -> tuple[bytes, bytes]:
         secure = self._config.secure_cookies or request.scope["scheme"] == "https"
-        text = f"{SESSION_COOKIE}={value}; Path=/; Max-Age={lifetime_s}; HttpOnly; SameSite=Lax" + (
-            "; Secure" if secure else ""
-        )
-        return text.encode()
+        age_s = self._config.session_s if lifetime_s is None else lifetime_s
+        text = f"{SESSION_COOKIE}={value}; Path=/; Max-Age={age_s}; HttpOnly; SameSite=Lax"
+        return b"set-cookie", (text + ("; Secure" if secure else "")).encode()
 
     def _new_user_id(self) -> str:
         return make_id("user", self._clock.now_ms(), self._clock.entropy(ENTROPY_BYTES))
+
+
+def _view(user_id: str, email: str | None, tier: str) -> dict[str, Any]:
+    return {"id": user_id, "email": email, "tier": tier, "guest": email is None}
 
 
 def _normal(email: str) -> str:
     return email.strip().lower()
 
 
-def _refuse_other_origin(request: AnyRequest) -> None:
-    """Keep another site's form from logging its visitor in or out here. A browser names the
-    origin on every such request; other clients send none."""
-    origin = request.headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-        raise refuse("forbidden", "This must come from Parley's own page.")
+def _address(email: str) -> str:
+    """Return an address as it is stored. Raises InvalidRequest if it is none."""
+    normal = _normal(email)
+    if not _EMAIL.match(normal):
+        raise invalid("email", "is not an e-mail address")
+    return normal

@@ -1,5 +1,6 @@
 """The edge as one application: its rooms, wired."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -8,14 +9,17 @@ from litestar import Litestar
 
 from contracts.ports.bus import Bus
 from contracts.ports.clock import Clock
+from contracts.ports.files import Files
 from contracts.ports.history import History
 from contracts.ports.text import TextCodec
 from contracts.ports.token_log import TokenLog
-from edge.accounts import Accounts
+from edge.accounts import Accounts, PasswordCheck
 from edge.api_keys import ApiKeys
 from edge.chats import Chats
 from edge.config import EdgeConfig
 from edge.cursors import CursorSigner
+from edge.departures import Departures
+from edge.exports import Exports
 from edge.health import Health
 from edge.identity import Identity
 from edge.models import Models
@@ -30,8 +34,11 @@ from edge.request_context import EdgeApp
 from edge.routes import handlers
 from edge.run_streams import RunStreams
 from edge.runs import Runs
+from edge.sessions import Sessions
+from edge.stored_files import StoredFiles
 from edge.streaming import OpenStreams
 from edge.submissions import Submissions
+from edge.user_settings import UserSettingsRoutes
 
 
 def create_app(
@@ -40,6 +47,7 @@ def create_app(
     bus: Bus,
     log: TokenLog,
     history: History,
+    files: Files,
     codecs: Mapping[str, TextCodec],
     clock: Clock,
 ) -> Litestar:
@@ -54,8 +62,11 @@ def create_app(
     unreadable = [model.model for model in config.models if model.model not in codecs]
     if unreadable:
         raise ValueError(f"no tokenizer for {', '.join(unreadable)}")
-    identity = Identity(config, history, clock)
+    sessions = Sessions(config, bus, history, clock)
+    identity = Identity(config, history, sessions, clock)
     passwords = Passwords(config.password_cost)
+    check = PasswordCheck.of(config, passwords, clock)
+    stored_files = StoredFiles(files)
     ownership = Ownership(config, history, clock)
     models = Models(config, bus, identity, clock)
     submissions = Submissions(config, bus)
@@ -100,8 +111,25 @@ def create_app(
         streams=streams,
         clock=clock,
     )
+    accounts = Accounts(
+        config, history=history, identity=identity, sessions=sessions, check=check, clock=clock
+    )
+    departures = Departures(
+        config,
+        history=history,
+        files=stored_files,
+        identity=identity,
+        sessions=sessions,
+        accounts=accounts,
+        check=check,
+        submissions=submissions,
+        clock=clock,
+    )
     rooms = (
-        Accounts(config, history, identity, passwords, clock),
+        accounts,
+        departures,
+        Exports(history, identity),
+        UserSettingsRoutes(history, identity, sessions, models),
         ApiKeys(config, history, identity, clock),
         chats,
         prompts,
@@ -118,10 +146,13 @@ def create_app(
     async def listening(_: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(passwords.close)
-            for listener in (models, submissions):
+            for listener in (models, submissions, sessions):
                 stack.push_async_callback((await listener.listen()).stop)
-            yield
-            streams.end_all()
+            async with asyncio.TaskGroup() as group:
+                sweeping = group.create_task(departures.sweep())
+                yield
+                streams.end_all()
+                sweeping.cancel()
 
     return EdgeApp(
         clock=clock,

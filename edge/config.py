@@ -80,6 +80,7 @@ class EdgeConfig:
     lookup_ttl_s: float = 5.0
     lookups_max: int = 10_000
     api_keys_max: int = 100
+    deletion_sweep_s: float = 600.0
     body_max_bytes: int = 1_048_576
     command_max_bytes: int = 900_000
     submit_timeout_s: float = 10.0

@@ -1,6 +1,6 @@
 """Who asks: from a session cookie, a bearer token or an API key, never from a path or body."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -9,12 +9,14 @@ from litestar import Request
 from contracts.errors import Refused
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
-from contracts.records import ApiKey, User
+from contracts.records import ApiKey, User, UserSettings
 from contracts.runs import Tier
 from edge.config import EdgeConfig
 from edge.expiring import ExpiringCache
+from edge.origins import refuse_other_site
 from edge.problems import refuse
-from edge.tokens import SessionTokens
+from edge.sessions import Sessions
+from edge.tokens import Session
 
 SESSION_COOKIE = "parley_session"
 CLIENT_HEADER = "x-parley-client"
@@ -26,12 +28,14 @@ _CREDENTIAL_LENGTH_MAX = 2_048
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user behind a request, and by what they proved it."""
+    """The user behind a request, and by what they proved it; `session` None: by a key."""
 
     user_id: str
     tier: Tier
     email: str | None
     proof: Literal["cookie", "token", "key"]
+    settings: UserSettings = field(default_factory=UserSettings)
+    session: Session | None = None
 
 
 def secret_hash(key: str) -> str:
@@ -41,18 +45,16 @@ def secret_hash(key: str) -> str:
 
 
 class Identity:
-    """Resolves callers. Users and keys are remembered for a few seconds, so a busy client
-    costs no read per request; a changed tier or a deleted key takes effect that much later
-    on other edges."""
+    """Resolves callers. Keys are remembered for a few seconds; a deleted one is refused that
+    much later on other edges."""
 
-    def __init__(self, config: EdgeConfig, history: History, clock: Clock) -> None:
+    def __init__(
+        self, config: EdgeConfig, history: History, sessions: Sessions, clock: Clock
+    ) -> None:
         self._history = history
+        self._sessions = sessions
         self._clock = clock
-        self.tokens = SessionTokens(config.token_keys, lifetime_s=config.session_s)
         ttl_ms = int(config.lookup_ttl_s * 1000)
-        self._users: ExpiringCache[str, User] = ExpiringCache(
-            size=config.lookups_max, ttl_ms=ttl_ms
-        )
         self._keys: ExpiringCache[str, ApiKey] = ExpiringCache(
             size=config.lookups_max, ttl_ms=ttl_ms
         )
@@ -62,7 +64,8 @@ class Identity:
 
         Raises:
             Refused: 401 without a valid proof; 403 for an unsafe method that a cookie alone
-                proves: another site's page could have sent it (`X-Parley-Client` is missing).
+                proves and that another site's page sent, or could have sent
+                (`X-Parley-Client` is missing).
         """
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme:
@@ -75,23 +78,38 @@ class Identity:
         cookie = request.cookies.get(SESSION_COOKIE, "")
         if not 0 < len(cookie) <= _CREDENTIAL_LENGTH_MAX:
             raise refuse("unauthenticated", "Log in, or send Authorization: Bearer.")
-        if request.method not in _SAFE_METHODS and CLIENT_HEADER not in request.headers:
-            raise refuse(
-                "forbidden",
-                "A request proved by a cookie alone needs the header X-Parley-Client.",
-            )
+        if request.method not in _SAFE_METHODS:
+            refuse_other_site(request)
+            if CLIENT_HEADER not in request.headers:
+                raise refuse(
+                    "forbidden",
+                    "A request proved by a cookie alone needs the header X-Parley-Client.",
+                )
         return await self._caller_of_token(cookie, "cookie")
+
+    async def owner(self, request: Request[Any, Any, Any], what: str) -> tuple[Caller, Session]:
+        """Return who asks by a session of their own; a key may not do `what`: one that leaked
+        could otherwise take over the account. Raises Refused."""
+        caller = await self.caller(request)
+        if caller.session is None:
+            raise refuse("forbidden", f"Log in to {what}; a key can't.")
+        return caller, caller.session
+
+    def session(self, request: Request[Any, Any, Any]) -> Session | None:
+        """Return the session that the request names, ended or not; None if there is none."""
+        scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+        token = credential.strip() if scheme else request.cookies.get(SESSION_COOKIE, "")
+        return self._sessions.read(token) if 0 < len(token) <= _CREDENTIAL_LENGTH_MAX else None
 
     def forget_key(self, key: ApiKey) -> None:
         """A key was deleted here: refuse it at once."""
         self._keys.drop(key.secret_hash)
 
     async def _caller_of_token(self, token: str, proof: Literal["cookie", "token"]) -> Caller:
-        user_id = self.tokens.verify(token, self._clock.now_ms())
-        user = await self._user(user_id) if user_id is not None else None
-        if user is None:
-            raise _not_valid("The session has expired or is not valid; log in again.")
-        return _caller(user, proof)
+        found = await self._sessions.user(token)
+        if found is None:
+            raise _not_valid("The session has ended or is not valid; log in again.")
+        return _caller(*found, proof=proof)
 
     async def _caller_of_key(self, credential: str) -> Caller:
         hashed = secret_hash(credential)
@@ -102,23 +120,23 @@ class Identity:
             if key is None:
                 raise _not_valid("The API key is not valid.")
             self._keys.put(hashed, key, now_ms)
-        user = await self._user(key.user_id)
+        user = await self._sessions.user_by_id(key.user_id)
         if user is None:
             raise _not_valid("The API key is not valid.")
-        return _caller(user, "key")
-
-    async def _user(self, user_id: str) -> User | None:
-        now_ms = self._clock.monotonic_ms()
-        user = self._users.get(user_id, now_ms)
-        if user is None:
-            user = await self._history.user_by_id(user_id)
-            if user is not None:
-                self._users.put(user_id, user, now_ms)
-        return user
+        return _caller(user, None, proof="key")
 
 
-def _caller(user: User, proof: Literal["cookie", "token", "key"]) -> Caller:
-    return Caller(user_id=user.user_id, tier=user.tier, email=user.email, proof=proof)
+def _caller(
+    user: User, session: Session | None, *, proof: Literal["cookie", "token", "key"]
+) -> Caller:
+    return Caller(
+        user_id=user.user_id,
+        tier=user.tier,
+        email=user.email,
+        proof=proof,
+        settings=user.settings or UserSettings(),
+        session=session,
+    )
 
 
 def _not_valid(detail: str) -> Refused:

@@ -35,6 +35,10 @@ class Passwords:
         that nobody can learn by timing which addresses have an account."""
         return await self._run(lambda: self._verify(encoded, password))
 
+    def outdated(self, encoded: str | None) -> bool:
+        """Say whether a hash was made at another cost than today's."""
+        return encoded is not None and self._hasher.check_needs_rehash(encoded)
+
     def close(self) -> None:
         """Let the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -17,6 +17,7 @@ from contracts.errors import (
     Problem,
     Refused,
 )
+from contracts.ports.files import FilesUnavailable
 
 _log = structlog.get_logger()
 
@@ -110,6 +111,8 @@ def problem_of(error: Exception) -> tuple[Problem, tuple[FieldError, ...]]:
             return error.problem, ()
         case InvalidRequest():
             return Problem(code=error.code, detail=error.detail), error.errors
+        case FilesUnavailable():
+            detail = "Files can't be reached just now; try again."
         case HistoryUnavailable():
             detail = "History can't be reached just now; try again."
         case BusError():

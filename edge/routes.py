@@ -4,15 +4,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from litestar import Request, delete, get, patch, post
+from litestar import Request, delete, get, patch, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-Method = Literal["GET", "POST", "PATCH", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Answer = Callable[..., Awaitable[ASGIApp]]
 AnyRequest = Request[Any, Any, Any]
 
-_DECORATORS = {"GET": get, "POST": post, "PATCH": patch, "DELETE": delete}
+_DECORATORS = {"GET": get, "POST": post, "PUT": put, "PATCH": patch, "DELETE": delete}
 
 
 def arrived_s(request: AnyRequest) -> float:

@@ -113,6 +113,14 @@ def history(raw: object) -> str:
     raise ValueError("sqlite:PATH or cql://host[:port],…/keyspace")
 
 
+def files(raw: object) -> str:
+    """Return the address of a file store."""
+    url = text(raw)
+    if re.fullmatch(r"file:.+|s3://[^/]+(/.*)?", url):
+        return url
+    raise ValueError("file:DIR or s3://BUCKET[/PREFIX]")
+
+
 def models(default_pool: str) -> Callable[[object], tuple[tuple[str, str], ...]]:
     """Return a parser of `[POOL=]NAME_OR_PATH`, one or several, one model a pool."""
 

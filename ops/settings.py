@@ -56,6 +56,7 @@ class Settings:
     tier_waits_s: Mapping[Tier, int]
     queue_limit: int
     allow_guests: bool
+    files: str
     token_keys: Path | None
     drain_s: int
     nats_port: int
@@ -259,6 +260,15 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="YES|NO",
     ),
     Setting(
+        "files",
+        values.optional(values.files, ""),
+        "",
+        "Where uploads are kept: file:DIR or s3://BUCKET[/PREFIX] (endpoint and credentials from "
+        "AWS_*); default: files in the home.",
+        _roles("up", "edge"),
+        metavar="URL",
+    ),
+    Setting(
         "token_keys",
         values.optional(values.file, None),
         "",
@@ -399,6 +409,11 @@ def flags_of(role: Role) -> Sequence[Setting]:
 def history_url(settings: Settings) -> str:
     """Return where history lives: the one given, or SQLite in the home."""
     return settings.history or f"sqlite:{settings.home / 'history.db'}"
+
+
+def files_url(settings: Settings) -> str:
+    """Return where uploads are kept: the place given, or a folder in the home."""
+    return settings.files or f"file:{settings.home / 'files'}"
 
 
 def model_of(settings: Settings, pool: str) -> str:

@@ -11,8 +11,9 @@ from edge.app import create_app
 from edge.config import EdgeConfig, ModelPool
 from edge.server import EdgeServer
 from ops.compose.process import Part, joined_bus, models_of, opened_history, serve
+from ops.files import open_files
 from ops.notify import Notifier
-from ops.settings import Settings
+from ops.settings import Settings, files_url
 from ops.token_keys import load_token_keys
 
 
@@ -63,6 +64,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
             bus=bus,
             log=BusTokenLog(bus, clock),
             history=history,
+            files=open_files(files_url(settings)),
             codecs=codecs,
             clock=clock,
         )

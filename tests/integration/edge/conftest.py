@@ -17,6 +17,7 @@ from contracts.ports.text import TextDecoder, ToolForm, Turn
 from edge.app import create_app
 from edge.config import EdgeConfig, ModelPool, PasswordCost, TokenKey
 from edge.server import EdgeServer
+from ops.files.memory import MemoryFiles
 from ops.history.memory import MemoryHistory
 from ops.streams import declare_streams
 from tests.integration.edge.peers import Peers
@@ -58,6 +59,7 @@ class EdgeStack:
     server: MemoryServer
     bus: MemoryBus
     history: MemoryHistory
+    files: MemoryFiles
     peers: Peers
     client: httpx.AsyncClient
     edge: EdgeServer
@@ -94,6 +96,7 @@ async def serving(stack: EdgeStack, bus: MemoryBus) -> AsyncIterator[tuple[EdgeS
         bus=bus,
         log=BusTokenLog(bus, clock),
         history=stack.history,
+        files=stack.files,
         codecs={"tiny": WordCodec()},
         clock=clock,
     )
@@ -136,7 +139,7 @@ async def stack(edge_settings: dict[str, Any], tmp_path: Path) -> AsyncIterator[
     peers = Peers(bus=far, log=BusTokenLog(far, clock), history=history, clock=clock)
     await peers.start()
     behind = asyncio.create_task(peers.run())
-    stack = EdgeStack(config, server, bus, history, peers, None, None)  # type: ignore[arg-type]
+    stack = EdgeStack(config, server, bus, history, MemoryFiles(), peers, None, None)  # type: ignore[arg-type]
     try:
         async with (
             serving(stack, bus) as (edge, address),

@@ -21,7 +21,8 @@ async def test_signup_answers_with_token_user_and_cookie(stack: EdgeStack) -> No
     answer = await stack.client.post("/auth/signup", json=ANN)
     assert answer.status_code == 201
     body = answer.json()
-    assert body["user"] == {"id": body["user"]["id"], "email": ANN["email"], "tier": "free"}
+    user = {"id": body["user"]["id"], "email": ANN["email"], "tier": "free", "guest": False}
+    assert body["user"] == user
     cookie = answer.headers["set-cookie"]
     assert "parley_session=" in cookie
     assert "HttpOnly" in cookie

@@ -114,6 +114,7 @@ async def test_port_that_is_taken_is_named_in_one_sentence(stack: EdgeStack) -> 
         bus=stack.bus,
         log=stack.peers.log,
         history=stack.history,
+        files=stack.files,
         codecs={"tiny": WordCodec()},
         clock=stack.peers.clock,
     )
@@ -129,6 +130,7 @@ async def test_serving_ends_gracefully_when_cancelled(stack: EdgeStack) -> None:
         bus=bus,
         log=BusTokenLog(bus, stack.peers.clock),
         history=stack.history,
+        files=stack.files,
         codecs={"tiny": WordCodec()},
         clock=stack.peers.clock,
     )
@@ -156,6 +158,7 @@ async def test_model_without_a_codec_is_a_configuration_error(stack: EdgeStack) 
             bus=stack.bus,
             log=stack.peers.log,
             history=stack.history,
+            files=stack.files,
             codecs={},
             clock=stack.peers.clock,
         )

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from contracts import (
+    accounts,
     errors,
     events,
     log,
@@ -39,6 +40,7 @@ MODULES: tuple[ModuleType, ...] = (
     memory,
     records,
     responses,
+    accounts,
 )
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -389,6 +391,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         waiting=1,
         kv_used=0.5,
     ),
+    accounts.IdentityChanged(user_id="user_1", session_id="login_1"),
     # records
     records.User(
         user_id="user_1",

@@ -1,0 +1,11 @@
+"""What edges tell each other about who may do what."""
+
+from contracts.base import Wire
+
+
+class IdentityChanged(Wire):
+    """Forget what you remember of this user ('' : of none), and refuse this session ('' : none)
+    from now on. Broadcast at most once: who misses it finds out within seconds by reading."""
+
+    user_id: str = ""
+    session_id: str = ""
