@@ -17,6 +17,7 @@ from actors.session.context import (
 )
 from actors.session.exchanges import (
     Exchange,
+    TurnCache,
     content_of,
     cut_attachments,
     exchanges_of,
@@ -55,6 +56,7 @@ class Memory:
         self._indexed: _Place | None = None
         self._shown_from: _Place | None = None
         self._wished: tuple[int, int] | None = None
+        self._turns = TurnCache()
         self._older = bool(record.messages) and record.messages[0].position > 0
 
     # what history has to tell
@@ -100,7 +102,8 @@ class Memory:
         self._forget_other_paths(path)
         summary = self._valid(path)
         since = self._since(path, summary)
-        exchanges = exchanges_of(model, since)
+        self._turns.forget_but(since)
+        exchanges = exchanges_of(model, since, self._turns)
         prompts = (model.system_prompt, user_prompt)
         material = Material(
             content=content_of(model, content, attachments),
@@ -194,7 +197,7 @@ class Memory:
         if not shares.summary:
             return None
         summary = self._valid(path)
-        exchanges = exchanges_of(model, self._since(path, summary))
+        exchanges = exchanges_of(model, self._since(path, summary), self._turns)
         if sum(x.cost for x in exchanges) <= model.tokens(shares.verbatim_high):
             return None
         if self._wished is not None and now_ms < self._wished[1] + self._config.fold_again_ms:
