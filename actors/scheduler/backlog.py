@@ -103,7 +103,7 @@ class Backlog:
         self.waiting -= 1
         self.queued -= run.cost
         if not user.waiting:
-            user.queued = 0
+            user.queued = user.tail_mark = 0
             self._unlist(user)
         return True
 

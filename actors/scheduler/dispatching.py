@@ -21,24 +21,25 @@ class Dispatching:
         """Dispatch until nothing more fits."""
         pool = self._pool
         effects: Effects = []
-        if not len(pool.order) or pool.listening(now_ms):
+        if pool.full or not len(pool.order) or pool.listening(now_ms):
             return effects
         rooms = self._rooms()
         while rooms:
             choice = pool.order.next(rooms, now_ms)
             if choice is None:
                 break
-            effects.append(self._send(choice, now_ms))
+            effects.append(self._send(choice, rooms, now_ms))
             if not len(pool.order):
                 break
             rooms = self._rooms()
+        pool.full = not rooms
         return effects
 
     def start(self, run: Run) -> StartRun:
         """Return the command that gives a run to its worker."""
         return StartRun(spec=run.spec, attempt=run.attempt, expect_epoch=0 if run.fresh else None)
 
-    def _send(self, choice: Choice, now_ms: int) -> Send:
+    def _send(self, choice: Choice, rooms: list[WorkerRoom], now_ms: int) -> Send:
         pool, run = self._pool, choice.run
         pool.order.dispatched(run, choice.cached, now_ms)
         run.attempt = pool.next_attempt()
@@ -46,7 +47,7 @@ class Dispatching:
         run.accepted = run.began = False
         run.dispatched_ms = run.heard_ms = now_ms
         pool.assign(run, choice.worker, uncached=run.prompt_length + run.tokens - choice.cached)
-        pool.prefixes.speculate(choice.worker, run.spec.block_keys, now_ms)
+        pool.homing.gone_to(run, choice, rooms, now_ms)
         pool.arm(run, now_ms + pool.config.accept_ms)
         effect = Send(choice.worker, self.start(run))
         run.fresh = False
@@ -67,6 +68,6 @@ class Dispatching:
             kv_tokens=kv_tokens,
             prefill_tokens=config.prefill_tokens_max - worker.pending_prefill,
             pending_prefill=worker.pending_prefill,
-            batch=len(worker.assigned) + worker.foreign,
-            warmth=self._pool.prefixes,
+            batch=worker.batch,
+            warmth=self._pool.homing.prefixes,
         )

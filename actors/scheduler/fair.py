@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from actors.scheduler.backlog import Backlog, User, first_runs
 from actors.scheduler.config import TierConfig
 from actors.scheduler.costs import Costs
+from actors.scheduler.homing import Anywhere
 from actors.scheduler.order import Choice, WorkerRoom
-from actors.scheduler.selection import Frees, Patience, Selection
+from actors.scheduler.selection import Patience, Placing, Selection
 from actors.scheduler.state import Run
 
 SCALE = 1 << 20
@@ -46,7 +47,7 @@ class FairOrder:
         costs: of the pool's tokens.
         slack: how far ahead of the fair one, in micro-GPU-seconds, a user may be served for
             the sake of a warm prefix; 0 is start-time fair queueing as in the paper.
-        frees_ms: when a worker is expected to have room again.
+        placing: where prompts are warm; None: nobody knows.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class FairOrder:
         *,
         slack: int,
         patience: Patience | None = None,
-        frees_ms: Frees = lambda _worker: None,
+        placing: Placing | None = None,
     ) -> None:
         self._costs = costs
-        self._selection = Selection(slack, costs.prefill_us, patience or Patience(), frees_ms)
+        self._selection = Selection(slack, patience or Patience(), placing or Anywhere())
         self._tiers: dict[str, Backlog] = {}
         self._accounts: dict[str, Account] = {}
         self._virtual = 0
@@ -270,6 +271,11 @@ class FairOrder:
         own = self._tier_of(tier)
         user = own.users.get(user_id)
         return 0 if user is None else max(0, user.tail - own.virtual)
+
+    def counts(self, tier: str, user_id: str) -> tuple[int, int]:
+        """Return how many runs of the user wait, and how many are on workers."""
+        user = self._tier_of(tier).users.get(user_id)
+        return (0, 0) if user is None else (len(user.waiting), user.running)
 
     def virtual(self, tier: str) -> int:
         """Return the tier's virtual time, in cost; it never falls."""

@@ -30,8 +30,9 @@ class Hearing:
         if taken is None:
             return []
         worker, reborn = taken
+        self._pool.full = False
         effects = self.lose(worker, now_ms) if reborn else []
-        if self._pool.prefixes.reported(report, now_ms):
+        if self._pool.homing.prefixes.reported(report, now_ms):
             effects.append(Send(report.worker, ResendPrefixes()))
         worker.lost = False
         if report.state == "stopped":
@@ -84,7 +85,7 @@ class Hearing:
 
     def prefixes_changed(self, changed: PrefixChanged, now_ms: int) -> Effects:
         """A worker's cache holds other prefixes now."""
-        if self._pool.prefixes.heard(changed, now_ms):
+        if self._pool.homing.prefixes.heard(changed, now_ms):
             return [Send(changed.worker, ResendPrefixes())]
         return []
 
@@ -148,12 +149,13 @@ class Hearing:
     def lose(self, worker: Worker, now_ms: int) -> Effects:
         """Take everything off a worker that is gone."""
         worker.lost = True
-        self._pool.prefixes.forget(worker.report.worker)
+        self._pool.homing.forget(worker.report.worker)
         lost = [self._pool.runs[run_id] for run_id in worker.assigned if run_id in self._pool.runs]
         worker.unknown_since_ms.clear()
         effects: Effects = []
         for run in lost:
             effects += self._ending.lost_worker(run, now_ms)
         worker.assigned.clear()
+        worker.runs.clear()
         worker.kv_given = worker.pending_prefill = 0
         return effects

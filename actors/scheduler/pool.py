@@ -8,12 +8,11 @@ from actors.scheduler.config import SchedulerConfig
 from actors.scheduler.estimate import ServiceEstimate
 from actors.scheduler.fair import FairOrder
 from actors.scheduler.fcfs import TieredFcfs
+from actors.scheduler.homing import Homing
 from actors.scheduler.lengths import Lengths
 from actors.scheduler.order import Order
-from actors.scheduler.prefixes import PrefixIndex
 from actors.scheduler.state import Effect, Run
 from actors.scheduler.workers import Workers
-from contracts.runs import RunSpec
 
 Effects = list[Effect]
 ON_WORKER = ("dispatched", "running", "cancelling")
@@ -23,7 +22,8 @@ _ATTEMPT_BITS = 20
 class Pool:
     """The runs and workers of one pool under one term; `early` are cancels of runs that are
     not here (yet), with the time at which they are forgotten. `placed` are the runs that
-    don't wait: on workers, ending, or being looked up."""
+    don't wait: on workers, ending, or being looked up. `full`: no worker has had room since
+    any of them was heard of, or lost a run."""
 
     def __init__(
         self, config: SchedulerConfig, term: int, now_ms: int, order: Order | None = None
@@ -36,6 +36,7 @@ class Pool:
         self.placed: dict[str, Run] = {}
         self.workers = Workers(config.silent_ms)
         self.estimate = ServiceEstimate(config.default_service_ms)
+        self.homing = Homing(self.workers, config.costs.prefill_us)
         self.fair: FairOrder | None = None
         if order is not None:
             self.order: Order = order
@@ -44,8 +45,8 @@ class Pool:
         else:
             self.order = self.fair = self._fair()
         self.lengths = Lengths()
-        self.prefixes = PrefixIndex()
         self.early: dict[str, int] = {}
+        self.full = False
         self._due: list[tuple[int, int, Run]] = []
         self._arms = count()
         self._attempts = 0
@@ -53,7 +54,7 @@ class Pool:
     def _fair(self) -> FairOrder:
         config = self.config
         slack = config.slack_tokens * config.costs.prefill_us
-        return FairOrder(config.tiers, config.costs, slack=slack, frees_ms=self.frees_ms)
+        return FairOrder(config.tiers, config.costs, slack=slack, placing=self.homing)
 
     def next_attempt(self) -> int:
         """Return an attempt number above all earlier ones, of earlier terms too: the revision
@@ -78,26 +79,9 @@ class Pool:
         spec = run.spec
         cap = spec.sampling.max_tokens
         run.predicted = self.lengths.predict(spec.user_id, spec.model, cap)
-        run.kv_need = run.prompt_length + max(run.tokens, self.lengths.bound(spec.model, cap))
+        run.kv_need = run.prompt_length + max(run.tokens, run.predicted)
         if spec.block_keys:
-            run.home, run.home_hit = self._home(spec)
-
-    def _home(self, spec: RunSpec) -> tuple[str, int]:
-        """Return the worker whose cache has most of the prompt, and how many tokens; the one
-        that served the chat last where others have as much."""
-        best, most = spec.home, self.prefixes.warm_tokens(spec.home, spec.block_keys)
-        for name in self.workers.names():
-            warm = self.prefixes.warm_tokens(name, spec.block_keys)
-            if warm > most:
-                best, most = name, warm
-        return (best, most) if most else ("", 0)
-
-    def frees_ms(self, worker_id: str) -> int | None:
-        """Return when a worker is expected to have room for one more run."""
-        worker = self.workers.get(worker_id)
-        if worker is None or worker.lost or worker.report.state != "ready":
-            return None
-        return self.estimate.wait_ms(1, len(worker.assigned))
+            run.home, run.home_hit = self.homing.home_of(spec)
 
     def wait(self, run: Run, now_ms: int) -> None:
         """Let the run wait in the order."""
@@ -113,6 +97,7 @@ class Pool:
         run.worker = worker_id
         run.prefill = uncached
         worker.assigned[run.spec.run_id] = run.attempt
+        worker.runs[run.spec.run_id] = run
         worker.kv_given += run.kv_need
         worker.pending_prefill += uncached
         self.placed[run.spec.run_id] = run
@@ -128,10 +113,12 @@ class Pool:
         """Take the run off its worker, whatever that one does with it."""
         worker = self.workers.get(run.worker)
         if worker is not None and worker.assigned.pop(run.spec.run_id, None) is not None:
+            worker.runs.pop(run.spec.run_id, None)
             worker.kv_given -= run.kv_need
             worker.pending_prefill -= run.prefill
         run.worker = None
         run.prefill = 0
+        self.full = False
 
     def requeue(self, run: Run, now_ms: int) -> None:
         """Put a run that lost its worker before the fresh ones."""

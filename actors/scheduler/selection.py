@@ -5,8 +5,9 @@ prompt in a cache within the slack, then whoever is first, unless its home is fr
 its prompt would be computed elsewhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from actors.scheduler.backlog import Backlog, User, first_runs
 from actors.scheduler.order import Choice, WorkerRoom
@@ -17,6 +18,8 @@ _PEEK = 4
 _FRONT_LOOKS = 8
 _TRIES = 3
 _HIT_PERCENT = 30
+_COLD_PART = 4
+"""Passing a run that fits nowhere gains less than a warm prefix does: a quarter of the slack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,16 @@ class Patience:
     skips_max: int = 8
 
 
-Frees = Callable[[str], int | None]
-"""Says in how many milliseconds a worker is expected to have room, None if nobody knows."""
+class Placing(Protocol):
+    """Knows where prompts are warm."""
+
+    def place(self, run: Run, rooms: Sequence[WorkerRoom], now_ms: int) -> Choice | None:
+        """Return the run with the best room that it fits, None if it fits none."""
+        ...
+
+    def waits(self, run: Run, rooms: Sequence[WorkerRoom]) -> bool:
+        """Say whether the run had better wait for its home, which has no room."""
+        ...
 
 
 class Selection:
@@ -37,20 +48,18 @@ class Selection:
 
     Args:
         slack: how far, in cost, a user's tag may be ahead of the smallest one.
-        prefill_us: micro-GPU-seconds that a prompt token costs.
     """
 
-    def __init__(self, slack: int, prefill_us: int, patience: Patience, frees_ms: Frees) -> None:
+    def __init__(self, slack: int, patience: Patience, placing: Placing) -> None:
         self._slack = slack
-        self._prefill_us = prefill_us
         self._patience = patience
-        self._frees_ms = frees_ms
+        self._placing = placing
 
     def choose(self, tier: Backlog, rooms: Sequence[WorkerRoom], now_ms: int) -> Choice | None:
         """Return the run of this tier that goes next, None if none of those within the slack
         fits anywhere."""
         for run in first_front(tier):
-            choice = place(run, rooms)
+            choice = self._placing.place(run, rooms, now_ms)
             if choice is not None:
                 return choice
         user = tier.head()
@@ -59,7 +68,7 @@ class Selection:
         head = user.head()
         waited_ms = now_ms - head.queued_ms
         if len(user.waiting) <= _FEW_RUNS and waited_ms > self._patience.hold_ms:
-            choice = place(head, rooms)
+            choice = self._placing.place(head, rooms, now_ms)
             if choice is not None:
                 return choice
         limit = user.tag + self._slack
@@ -68,10 +77,10 @@ class Selection:
             if choice is not None:
                 return choice
         if not self._held(head, rooms, now_ms):
-            choice = place(head, rooms)
+            choice = self._placing.place(head, rooms, now_ms)
             if choice is not None:
                 return choice
-        return self._another(tier, limit, rooms, now_ms)
+        return self._another(tier, user.tag + self._slack // _COLD_PART, rooms, now_ms)
 
     def _another(
         self, tier: Backlog, limit: int, rooms: Sequence[WorkerRoom], now_ms: int
@@ -84,13 +93,13 @@ class Selection:
             if self._held(run, rooms, now_ms):
                 held.append(run)
                 continue
-            choice = place(run, rooms)
+            choice = self._placing.place(run, rooms, now_ms)
             if choice is not None:
                 for passed in held:
                     passed.skips += 1
                 return choice
         for run in held:
-            choice = place(run, rooms)
+            choice = self._placing.place(run, rooms, now_ms)
             if choice is not None:
                 return choice
         return None
@@ -104,8 +113,7 @@ class Selection:
             return False
         if any(room.worker == run.home for room in rooms):
             return False
-        frees_ms = self._frees_ms(run.home)
-        return frees_ms is not None and frees_ms * 1_000 < run.home_hit * self._prefill_us
+        return self._placing.waits(run, rooms)
 
 
 def first_front(tier: Backlog) -> list[Run]:
@@ -119,21 +127,6 @@ def first_front(tier: Backlog) -> list[Run]:
         if len(found) == _FRONT_LOOKS:
             break
     return found
-
-
-def place(run: Run, rooms: Sequence[WorkerRoom]) -> Choice | None:
-    """Return the run on the worker that starts it soonest: the least prefill before its first
-    token, times the batch that shares the steps (LMETRIC, arXiv 2603.15202)."""
-    best: tuple[int, str, int] | None = None
-    for room in rooms:
-        warm = room.warm(run)
-        if not room.fits(run, warm):
-            continue
-        prefill = room.pending_prefill + run.prompt_length - warm
-        score = prefill * (room.batch + 1)
-        if best is None or score < best[0]:
-            best = (score, room.worker, warm)
-    return None if best is None else Choice(run, best[1], best[2])
 
 
 def _warmest(users: Sequence[User], rooms: Sequence[WorkerRoom]) -> Choice | None:

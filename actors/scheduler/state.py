@@ -158,13 +158,13 @@ class Run:
     `tokens` the count then. `front`: it has lost a worker, and goes before fresh runs of its
     tier.
 
-    For the order: `predicted` output tokens, `kv_need` tokens of memory with nine chances in
-    ten, `home` the worker whose cache has `home_hit` tokens of its prompt, `queued_ms` since
-    when it waits, `skips` how often it was passed over to wait for its home, `place` and
-    `cost` where it stands among its user's and what it is expected to cost, `cached` what the
-    engine found in its cache (None: not told yet), `prefill` tokens of its prompt that its
-    worker has yet to compute. `armed_ms` is when the machine looks at it
-    again (0: not due). `degraded` is what was done to it because the pool was pressed.
+    For the order: `predicted` output tokens, `kv_need` tokens of memory, `home` the worker
+    whose cache has `home_hit` tokens of its prompt, `queued_ms` since when it waits, `skips`
+    how often it was passed over to wait for its home, `place` and `cost` where it stands among
+    its user's and what it is expected to cost, `cached` what the engine found in its cache
+    (None: not told yet), `prefill` tokens of its prompt that its worker has yet to compute.
+    `armed_ms` is when the machine looks at it again (0: not due). `degraded` is what was done
+    to it because the pool was pressed.
     """
 
     spec: RunSpec

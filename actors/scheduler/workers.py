@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass, field
 
+from actors.scheduler.state import Run
 from contracts.scheduling import WorkerReport, WorkerView
 
 
 @dataclass(slots=True)
 class Worker:
-    """A gpu actor as its last report shows it. `assigned` are the runs given to it and not
-    yet settled, whether or not it has confirmed them; `foreign` counts the runs that it
-    reported and that are not (any more) its own. `kv_given` and `pending_prefill` count the
-    tokens that its assigned runs may take, and have yet to compute."""
+    """A gpu actor as its last report shows it. `assigned` are the attempts given to it and not
+    yet settled, whether or not it has confirmed them, `runs` the same runs; `foreign` counts
+    the runs that it reported and that are not (any more) its own. `kv_given` and
+    `pending_prefill` count the tokens that its assigned runs may take, and have yet to
+    compute."""
 
     report: WorkerReport
     heard_ms: int
@@ -19,14 +21,23 @@ class Worker:
     kv_given: int = 0
     pending_prefill: int = 0
     assigned: dict[str, int] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
     unknown_since_ms: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be given runs at all."""
+        return not self.lost and self.report.state == "ready"
+
+    @property
+    def batch(self) -> int:
+        """How many runs it has, by all that is known."""
+        return len(self.assigned) + self.foreign
 
     @property
     def credit(self) -> int:
         """How many more runs it may be given now."""
-        if self.lost or self.report.state != "ready":
-            return 0
-        return self.report.slots - len(self.assigned) - self.foreign
+        return self.report.slots - self.batch if self.usable else 0
 
 
 class Workers:
@@ -83,15 +94,17 @@ class Workers:
 
     def with_room(self) -> list[tuple[str, Worker]]:
         """Return the workers that have a free slot."""
-        return [(name, worker) for name, worker in self._workers.items() if worker.credit > 0]
+        found = []
+        for name, worker in self._workers.items():
+            report = worker.report
+            taken = len(worker.assigned) + worker.foreign
+            if not worker.lost and taken < report.slots and report.state == "ready":
+                found.append((name, worker))
+        return found
 
     def slots(self) -> int:
         """Return the slots of all ready workers."""
-        return sum(
-            worker.report.slots
-            for worker in self._workers.values()
-            if not worker.lost and worker.report.state == "ready"
-        )
+        return sum(worker.report.slots for worker in self._workers.values() if worker.usable)
 
     def view(self, name: str, worker: Worker, now_ms: int) -> WorkerView:
         """Return what an operator sees of a worker."""

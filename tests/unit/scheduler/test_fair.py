@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from actors.scheduler.config import TierConfig
 from actors.scheduler.costs import Costs
 from actors.scheduler.fair import SCALE, FairOrder
-from actors.scheduler.order import WorkerRoom
+from actors.scheduler.homing import Anywhere
+from actors.scheduler.order import Choice, WorkerRoom
 from actors.scheduler.state import Run
 from contracts.runs import RunSpec, Sampling
 
@@ -28,14 +29,17 @@ class Queue:
     """A fair order and the runs that the test makes, by name."""
 
     def __init__(self, *, slack: int = 0, tiers: dict[str, TierConfig] | None = None) -> None:
-        self.order = FairOrder(tiers or TIERS, COSTS, slack=slack, frees_ms=self.frees)
+        self.order = FairOrder(tiers or TIERS, COSTS, slack=slack, placing=self)
         self.warm = Warm()
         self.count = 0
         self.now_ms = 0
-        self.free_in_ms: int | None = None
+        self.home_is_free_soon = False
 
-    def frees(self, _worker: str) -> int | None:
-        return self.free_in_ms
+    def place(self, run: Run, rooms: Sequence[WorkerRoom], now_ms: int) -> Choice | None:
+        return Anywhere().place(run, rooms, now_ms)
+
+    def waits(self, _run: Run, _rooms: Sequence[WorkerRoom]) -> bool:
+        return self.home_is_free_soon
 
     def run(
         self, user: str, *, tier: str = "free", prompt: int = 100, output: int = 50, key: str = ""
@@ -215,7 +219,7 @@ def test_warm_prefix_goes_first_within_the_slack_and_not_beyond() -> None:
 def test_run_whose_home_is_free_soon_waits_for_it_but_no_worker_stays_idle() -> None:
     queue = Queue(slack=1_000)
     queue.warm.held = {"gpu_b": {"k": 90}}
-    queue.free_in_ms = 0
+    queue.home_is_free_soon = True
     homed = queue.run("a", key="k")
     homed.home, homed.home_hit = "gpu_b", 90
     queue.order.push(homed, 0)
@@ -237,7 +241,7 @@ def test_run_that_waits_long_with_few_others_goes_before_any_prefix() -> None:
 
 
 def test_run_too_big_for_any_room_lets_others_pass_within_the_slack_only() -> None:
-    queue = Queue(slack=450)
+    queue = Queue(slack=1_800)
     big = queue.push("big", prompt=900)
     for _ in range(9):
         queue.push("small")
