@@ -13,7 +13,7 @@ import msgspec
 
 from actors.runtime.notes import SUMMARY_HEADING, newest_within, notes_of, summary_of
 from actors.session.config import ModelContext
-from actors.session.exchanges import Exchange, cost_of
+from actors.session.exchanges import Exchange
 from actors.session.retrieval import Passage, quoted
 from contracts.errors import Problem, Refused
 from contracts.ports.text import Turn
@@ -23,7 +23,7 @@ from contracts.runs import Sampling
 @dataclass(frozen=True, slots=True)
 class Material:
     """What there is to show. `exchanges` are those since the summary, oldest first; of them
-    `exchanges[:first]` were left out before and stay so. `content` is the new message's."""
+    `exchanges[:first]` are left out in any case. `content` is the new message's."""
 
     content: str
     exchanges: Sequence[Exchange] = ()
@@ -69,8 +69,8 @@ def summary_within(model: ModelContext, text: str) -> str:
 def first_shown(model: ModelContext, material: Material, room: int) -> int:
     """Return the first exchange to show: `material.first` if all from there on fit into `room`
     by their costs, else the first from which they take no more than the low mark."""
-    fixed = cost_of(model, system_text(material)) + cost_of(model, new_text(material))
-    budget = room - fixed
+    fixed = (system_text(material), new_text(material))
+    budget = room - sum(len(model.codec.encode(text)) for text in fixed)
     costs = [exchange.cost for exchange in material.exchanges]
     if sum(costs[material.first :]) <= budget:
         return material.first
@@ -147,10 +147,10 @@ def _shortened(material: Material) -> Sequence[Material]:
 def _fitted(model: ModelContext, material: Material, room: int) -> tuple[tuple[int, ...], int]:
     """Return the prompt and its first exchange; longer than `room` only without any exchange."""
     costs = [exchange.cost for exchange in material.exchanges]
-    first = first_shown(model, material, room)
+    first = material.first
     tokens = _render(model, material, first)
     while len(tokens) > room and first < len(costs):
-        # The costs were estimated too low: scale them to what was rendered.
+        # It was chosen by costs, which are estimates: scale them to what was rendered.
         fixed = len(_render(model, material, len(costs)))
         estimated = max(1, sum(costs[first:]))
         scale = (len(tokens) - fixed) / estimated

@@ -9,7 +9,13 @@ from contracts.records import Message, RunRecord, SessionRecord
 from contracts.session import CancelReply, PromptAccepted, PromptRejected, SubmitPrompt
 
 Effects = tuple[Effect, ...]
-BEFORE_QUEUE = (Phase.KEYING, Phase.RECALLING, Phase.STORING, Phase.RESOLVING)
+BEFORE_QUEUE = (
+    Phase.KEYING,
+    Phase.BRANCHING,
+    Phase.RECALLING,
+    Phase.STORING,
+    Phase.RESOLVING,
+)
 
 
 class Conversation:

@@ -33,9 +33,11 @@ from actors.session.state import (
     LookUpKey,
     LookUpRun,
     MemoryRead,
+    PathRead,
     PromptConflict,
     PromptStored,
     ReadMemory,
+    ReadPath,
     Reply,
     RunClosed,
     RunEnqueued,
@@ -121,7 +123,7 @@ class EffectRunner:
                 return None
             case ReadMemory():
                 return await self._read_memory(effect)
-            case LookUpKey() | LookUpRun() | AcceptPrompt() | SaveAnswer():
+            case LookUpKey() | ReadPath() | LookUpRun() | AcceptPrompt() | SaveAnswer():
                 return await self._history_step(effect)
             case EnqueueRun() | CloseLog() | WriteTerminal() | AskKnown():
                 return await self._bus_step(effect)
@@ -182,7 +184,7 @@ class EffectRunner:
         return tuple(reversed(found))
 
     async def _history_step(
-        self, effect: LookUpKey | LookUpRun | AcceptPrompt | SaveAnswer
+        self, effect: LookUpKey | ReadPath | LookUpRun | AcceptPrompt | SaveAnswer
     ) -> SessionMessage:
         history, chat_id = self._history, self._chat_id
         run_id = (
@@ -196,10 +198,15 @@ class EffectRunner:
                     record = await history.run(chat_id, run_id)
                     answer = await history.message(chat_id, record.answer_id) if record else None
                     return RunLookedUp(run_id, record, answer)
-                case AcceptPrompt(prompt, answer, run):
-                    title = title_of(prompt.content)
+                case ReadPath(_, leaf_id, limit):
+                    path = await history.path(
+                        chat_id, leaf_id=leaf_id, start=None, limit=limit, ascending=False
+                    )
+                    return PathRead(run_id, tuple(reversed(path)) or None)
+                case AcceptPrompt(prompt, answer, run, branch):
+                    title = "" if prompt is None else title_of(prompt.content)
                     chat = await history.accept_prompt(
-                        chat_id, prompt=prompt, answer=answer, run=run, title=title
+                        chat_id, prompt=prompt, answer=answer, run=run, title=title, branch=branch
                     )
                     return PromptStored(run_id, chat)
                 case SaveAnswer(answer, run):

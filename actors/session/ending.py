@@ -125,6 +125,8 @@ class Ending:
         del self._conversation.runs[progress.run_id]
         if progress.prompt is not None:
             self._conversation.messages.remove(progress.prompt)
+        if progress.branch:
+            self._conversation.stale = True  # The path read for it is not the one shown.
         return (
             rejection(progress.submit, code, detail),
             *unknown_to(progress.waiting),

@@ -15,7 +15,6 @@ from actors.session.ending import Ending
 from actors.session.folding import Folding
 from actors.session.retrieval import Retrieval
 from actors.session.state import (
-    AcceptPrompt,
     AnswerSaved,
     Command,
     Effect,
@@ -23,6 +22,7 @@ from actors.session.state import (
     KeyLookedUp,
     LookUpRun,
     MemoryRead,
+    PathRead,
     Phase,
     Progress,
     PromptConflict,
@@ -100,15 +100,12 @@ class SessionMachine:
         if progress is None:
             return ()
         match message:
-            case KeyLookedUp() | MemoryRead():
+            case KeyLookedUp() | PathRead() | MemoryRead():
                 return self._told(progress, message, now_ms)
             case PromptStored() if progress.phase is Phase.STORING:
                 return self._submitting.prompt_stored(progress, message, now_ms)
             case PromptConflict() if progress.phase is Phase.STORING:
-                self._conversation.stale = True
-                return self._ending.reject(
-                    progress, "conflict", "The chat moved on; send it again."
-                )
+                return self._submitting.conflicted(progress, now_ms)
             case RunEnqueued():
                 return self._submitting.enqueued(progress, now_ms)
             case EnqueueRefused() if progress.phase is Phase.QUEUEING:
@@ -130,10 +127,14 @@ class SessionMachine:
                 return self._failed(progress, message, now_ms)
         return ()
 
-    def _told(self, progress: Progress, told: KeyLookedUp | MemoryRead, now_ms: int) -> Effects:
+    def _told(
+        self, progress: Progress, told: KeyLookedUp | PathRead | MemoryRead, now_ms: int
+    ) -> Effects:
         """History answered a question that a prompt waits for."""
         if isinstance(told, KeyLookedUp) and progress.phase is Phase.KEYING:
             return self._submitting.key_known(progress, told.earlier, now_ms)
+        if isinstance(told, PathRead) and progress.phase is Phase.BRANCHING:
+            return self._submitting.path_read(progress, told.messages, now_ms)
         if isinstance(told, MemoryRead) and progress.phase is Phase.RECALLING:
             return self._submitting.recalled(progress, told, now_ms)
         return ()
@@ -149,7 +150,7 @@ class SessionMachine:
 
     def _failed(self, progress: Progress, failure: StepFailed, now_ms: int) -> Effects:
         away = "History is away; try again soon."
-        if progress.phase is Phase.KEYING:
+        if progress.phase in (Phase.KEYING, Phase.BRANCHING):
             return self._ending.reject(progress, "unavailable", away)
         if progress.phase is Phase.STORING:
             assert progress.submit is not None
@@ -178,8 +179,7 @@ class SessionMachine:
             case Phase.RESOLVING | Phase.LOOKING:
                 return (LookUpRun(progress.run_id),)
             case Phase.STORING:
-                assert progress.prompt and progress.answer and progress.record
-                return (AcceptPrompt(progress.prompt, progress.answer, progress.record),)
+                return self._submitting.accept(progress)
             case Phase.QUEUEING:
                 return self._submitting.enqueue(progress)
             case Phase.RUNNING:

@@ -112,9 +112,10 @@ class Memory:
             system_prompt="\n\n".join(part for part in prompts if part),
             summary=summary_within(model, summary.text) if summary else "",
         )
-        first = first_shown(model, material, model.room)
-        passages = self._passages(model, path, exchanges[first:], content, material)
-        material = replace(material, passages=passages)
+        quotes = model.tokens(model.shares.retrieved) if self._index is not None else 0
+        first = first_shown(model, material, model.room - quotes)
+        passages = self._passages(model, path, exchanges[first:], content, material, quotes)
+        material = replace(material, first=first, passages=passages)
         context = build_context(model, material, sampling)
         self._note_shown(exchanges, context.first)
         cut = cut_attachments(model, attachments)
@@ -165,8 +166,8 @@ class Memory:
         shown: Sequence[Exchange],
         content: str,
         material: Material,
+        limit: int,
     ) -> tuple[Passage, ...]:
-        limit = model.tokens(model.shares.retrieved)
         if self._index is None or not limit:
             return ()
         end = place_of(path, shown[0].position) if shown else len(path)

@@ -15,7 +15,11 @@ TERMS_MAX = 32
 """Terms of a message that are looked for: its first ones, so that a pasted book costs no more
 than a question."""
 
-FOUND_MAX = 12
+FOUND_MAX = 8
+_QUOTED_MAX = 4
+_MISSES_MAX = 2
+"""Passages that are too long for what is left of the share, after which no more are tried."""
+
 _LEAST_OF_BEST = 0.35
 """Passages that score less than this share of the best are noise."""
 
@@ -94,15 +98,20 @@ def chosen(
     left = tokens_max - cost(HEADING)
     taken: list[Passage] = []
     said: set[tuple[str, str]] = set()
+    misses = 0
     for passage in found:
         text = (passage.user.casefold(), passage.assistant.casefold())
         if passage.score < least or text in said or _tells_nothing_new(passage, known):
             continue
         price = cost(_quote(passage))
-        if price <= left:
+        if price > left:
+            misses += 1
+        else:
             left -= price
             said.add(text)
             taken.append(passage)
+        if misses == _MISSES_MAX or len(taken) == _QUOTED_MAX:
+            break
     return tuple(sorted(taken, key=lambda passage: passage.position))
 
 

@@ -60,6 +60,15 @@ class MemoryRead:
 
 
 @dataclass(frozen=True, slots=True)
+class PathRead:
+    """The newest messages of the path to the one that was named, oldest first; None: there is
+    no such message."""
+
+    run_id: str
+    messages: tuple[Message, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnqueued:
     """The run is in `RUNS`."""
 
@@ -137,6 +146,7 @@ SessionMessage = (
     | PromptStored
     | PromptConflict
     | KeyLookedUp
+    | PathRead
     | MemoryRead
     | RunEnqueued
     | EnqueueRefused
@@ -194,6 +204,15 @@ class WantFold:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadPath:
+    """Answer with `PathRead` or `StepFailed`."""
+
+    run_id: str
+    leaf_id: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class LookUpRun:
     """Answer with `RunLookedUp`."""
 
@@ -202,11 +221,13 @@ class LookUpRun:
 
 @dataclass(frozen=True, slots=True)
 class AcceptPrompt:
-    """Answer with `PromptStored`, `PromptConflict` or `StepFailed`."""
+    """Answer with `PromptStored`, `PromptConflict` or `StepFailed`. `prompt` None: it is there
+    already; `branch`: the turn need not follow the path shown."""
 
-    prompt: Message
+    prompt: Message | None
     answer: Message
     run: RunRecord
+    branch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +287,7 @@ Effect = (
     Reply
     | Acknowledge
     | LookUpKey
+    | ReadPath
     | ReadMemory
     | WantFold
     | LookUpRun
@@ -286,6 +308,7 @@ class Phase(Enum):
     """Where a run stands; each phase but RUNNING has one effect in flight or a retry due."""
 
     KEYING = "keying"
+    BRANCHING = "branching"
     RECALLING = "recalling"
     STORING = "storing"
     RESOLVING = "resolving"
@@ -303,7 +326,8 @@ class Progress:
     nothing is due. `submits`, `cancels` and `finishes` are deliveries to acknowledge when
     their time comes; `waiting` are reply subjects of cancels. `doubtful`: the prompt may have been
     stored although history reported a failure. `held` are prompts that came while the run was
-    looked up: what they mean is known then."""
+    looked up: what they mean is known then. `branch`: the turn begins a branch, and the machine has
+    its path."""
 
     run_id: str
     phase: Phase
@@ -317,6 +341,7 @@ class Progress:
     outcome: RunOutcome | None = None
     closed: RunClosed | None = None
     doubtful: bool = False
+    branch: bool = False
     cancel_wanted: bool = False
     retry_at_ms: int | None = None
     watch_at_ms: int | None = None

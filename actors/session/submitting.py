@@ -21,9 +21,11 @@ from actors.session.state import (
     Progress,
     PromptStored,
     ReadMemory,
+    ReadPath,
     Reply,
 )
 from contracts.block_keys import prompt_keys
+from contracts.branches import ROOT
 from contracts.errors import ErrorCode, Problem, Refused
 from contracts.records import Message, RunRecord
 from contracts.runs import RunOutcome, RunSpec
@@ -69,7 +71,7 @@ class Submitting:
             progress.waiting += early.waiting
         if key is not None and self._conversation.older_runs:
             return (LookUpKey(submit.run_id, key),)
-        return self._recall(progress, now_ms)
+        return self._find_path(progress, now_ms)
 
     def _submit_ended(self, submit: SubmitPrompt, record: RunRecord, delivery: int) -> Effects:
         """A run that an earlier owner ended before it was queued may lack its terminal event:
@@ -107,7 +109,7 @@ class Submitting:
         submit = progress.submit
         assert submit is not None
         if earlier is None:
-            return self._recall(progress, now_ms)
+            return self._find_path(progress, now_ms)
         del self._conversation.runs[progress.run_id]
         return (
             *self._same_key(submit, earlier, *progress.submits, *progress.cancels),
@@ -123,6 +125,31 @@ class Submitting:
             "idempotency_mismatch",
             "This Idempotency-Key came with another body before.",
         )
+
+    def _find_path(self, progress: Progress, now_ms: int) -> Effects:
+        """Go on where the shown path ends, or read the path that the prompt branches off."""
+        submit = progress.submit
+        assert submit is not None
+        leaf_id = submit.prompt_id if submit.regenerate else submit.parent_id
+        if leaf_id is None:
+            return self._recall(progress, now_ms)
+        if leaf_id == ROOT:
+            return self.path_read(progress, (), now_ms)
+        progress.phase = Phase.BRANCHING
+        return (ReadPath(submit.run_id, leaf_id, self._conversation.config.messages_loaded),)
+
+    def path_read(
+        self, progress: Progress, path: tuple[Message, ...] | None, now_ms: int
+    ) -> Effects:
+        """History has the path that the turn is to follow; None: it has not."""
+        submit = progress.submit
+        assert submit is not None
+        follows = "user" if submit.regenerate else "assistant"
+        if path is None or (path and path[-1].role != follows):
+            return self._ending.reject(progress, "not_found", "There is no such message.")
+        progress.branch = True
+        self._conversation.messages = list(path)
+        return self._recall(progress, now_ms)
 
     def _recall(self, progress: Progress, now_ms: int) -> Effects:
         """Read what the chat's memory lacks, if anything: older messages after an activation,
@@ -152,20 +179,25 @@ class Submitting:
             progress.spec = self._spec(progress, submit, model)
         except Refused as refusal:
             return self._ending.reject(progress, refusal.problem.code, refusal.problem.detail)
-        first = self._conversation.chat.next_position
-        prompt = Message(
-            message_id=submit.prompt_id,
-            chat_id=submit.chat_id,
-            position=first,
-            role="user",
-            content=submit.content,
-            created_at_ms=submit.submitted_at_ms,
-            run_id=submit.run_id,
-        )
-        answer = Message(
+        path, position = self._conversation.messages, self._conversation.chat.next_position
+        if not submit.regenerate:
+            progress.prompt = Message(
+                message_id=submit.prompt_id,
+                chat_id=submit.chat_id,
+                position=position,
+                role="user",
+                content=submit.content,
+                created_at_ms=submit.submitted_at_ms,
+                run_id=submit.run_id,
+                parent_id=path[-1].message_id if path else ROOT,
+                attachments=submit.attachments,
+            )
+            path.append(progress.prompt)
+            position += 1
+        progress.answer = Message(
             message_id=submit.answer_id,
             chat_id=submit.chat_id,
-            position=first + 1,
+            position=position,
             role="assistant",
             content="",
             created_at_ms=now_ms,
@@ -174,7 +206,7 @@ class Submitting:
             parent_id=submit.prompt_id,
             model=model.model,
         )
-        run = RunRecord(
+        progress.record = RunRecord(
             run_id=submit.run_id,
             chat_id=submit.chat_id,
             user_id=submit.user_id,
@@ -186,11 +218,22 @@ class Submitting:
             body_hash=submit.body_hash,
         )
         progress.phase = Phase.STORING
-        progress.prompt = prompt
-        progress.answer = answer
-        progress.record = run
-        self._conversation.messages.append(prompt)
-        return (AcceptPrompt(prompt, answer, run),)
+        return self.accept(progress)
+
+    def accept(self, progress: Progress) -> Effects:
+        """Store the turn, as often as it takes."""
+        assert progress.answer is not None and progress.record is not None
+        return (AcceptPrompt(progress.prompt, progress.answer, progress.record, progress.branch),)
+
+    def conflicted(self, progress: Progress, now_ms: int) -> Effects:
+        """The chat moved on under another owner, or another path is shown by now: the machine
+        is built anew, and the prompt, which is not acknowledged, comes to it again."""
+        assert progress.submit is not None
+        self._conversation.stale = True
+        if now_ms > progress.submit.expires_at_ms:
+            return self._ending.reject(progress, "expired", "The prompt came too late.")
+        del self._conversation.runs[progress.run_id]
+        return ()
 
     def prompt_stored(self, progress: Progress, stored: PromptStored, now_ms: int) -> Effects:
         """The prompt is durable: say so, and queue its run, unless its client was refused
@@ -257,16 +300,17 @@ class Submitting:
         return model
 
     def _spec(self, progress: Progress, submit: SubmitPrompt, model: ModelContext) -> RunSpec:
-        earlier = []
+        earlier, content, attachments = [], submit.content, submit.attachments
         for message in self._conversation.messages:
             if message.message_id == submit.prompt_id:
+                content, attachments = message.content, message.attachments
                 break
             earlier.append(message)
         context = self._conversation.memory.context(
             model,
             earlier,
-            submit.content,
-            submit.attachments,
+            content,
+            attachments,
             submit.sampling,
             submit.user_prompt,
         )
