@@ -162,17 +162,18 @@ class Ledger:
         self._holds[run_id] = _Hold(user_id, amount)
         return Reserved(amount)
 
-    def debit(self, run_id: str, amount: int) -> None:
-        """Take `amount` ≥ 0 more for a run that costs more than it reserved. The balance may
-        fall below zero: a run is never cut short for it. Nothing for a run without a hold.
+    def debit(self, run_id: str, so_far: int) -> None:
+        """Let a run that costs more than it reserved hold all that it has cost so far. The
+        balance may fall below zero: a run is never cut short for it. Late, again, or for a run
+        without a hold: nothing.
 
         Raises IllegalMessage: a negative amount.
         """
-        _refuse_negative(amount)
+        _refuse_negative(so_far)
         hold = self._holds.get(run_id)
-        if hold is not None:
-            hold.amount += amount
-            self._accounts[hold.user_id].balance -= amount
+        if hold is not None and so_far > hold.amount:
+            self._accounts[hold.user_id].balance -= so_far - hold.amount
+            hold.amount = so_far
 
     def settle(self, run_id: str, actual: int) -> None:
         """Take `actual` ≥ 0 for a run that is over and give back the rest of what it held.

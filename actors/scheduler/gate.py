@@ -108,9 +108,7 @@ class Gate:
 
     def progressed(self, run: Run) -> None:
         """The run has more tokens: what it costs beyond its reservation is taken now."""
-        over = self._spent(run) - self.ledger.held(run.spec.run_id)
-        if over > 0:
-            self.ledger.debit(run.spec.run_id, over)
+        self.ledger.debit(run.spec.run_id, self._spent(run))
 
     def ended(self, run: Run) -> None:
         """The run is over: it pays what was delivered, each token once, however many workers

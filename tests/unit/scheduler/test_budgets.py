@@ -86,7 +86,8 @@ def test_settling_gives_back_what_was_not_used_and_only_once() -> None:
 def test_an_overrun_is_debited_while_it_streams_and_may_leave_a_debt() -> None:
     ledger = Ledger(tiers())
     ledger.reserve("ann", "free", "run_1", 90, 0)
-    ledger.debit("run_1", 40)
+    for so_far in (100, 130, 130, 120):
+        ledger.debit("run_1", so_far)
     assert remaining(ledger) == -30
     assert ledger.held("run_1") == 130
     ledger.settle("run_1", 135)
