@@ -55,6 +55,7 @@ class Settings:
     tier_weights: Mapping[Tier, int]
     tier_waits_s: Mapping[Tier, int]
     queue_limit: int
+    affinity: bool
     allow_guests: bool
     files: str
     token_keys: Path | None
@@ -250,6 +251,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Runs that may wait in a pool before prompts are refused.",
         _roles("up", "scheduler"),
         metavar="RUNS",
+    ),
+    Setting(
+        "affinity",
+        values.yes_or_no,
+        "yes",
+        "Whether runs go where their prompt's beginning is cached: yes or no.",
+        _roles("up", "scheduler"),
+        metavar="YES|NO",
     ),
     Setting(
         "allow_guests",

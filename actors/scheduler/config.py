@@ -97,7 +97,8 @@ class SchedulerConfig:
     `attempts_max` lost workers end a run.
 
     `order` names the policy; `slack_tokens` is how far, in prompt tokens' cost, a user may be
-    served ahead of the fair one for the sake of a warm prefix.
+    served ahead of the fair one for the sake of a warm prefix; without `affinity` no prefix is
+    known to be warm.
     `prefill_tokens_max`: prompt tokens that a worker may have yet to compute when it is given
     more: two chunks of the engine's. `notices_max`: first places told a second to runs that
     nobody watches. `watch_ms`: how long a word that somebody reads a run is believed, and
@@ -109,6 +110,7 @@ class SchedulerConfig:
     context_length: int
     order: Literal["fair", "fcfs"] = "fair"
     slack_tokens: int = 4_000
+    affinity: bool = True
     tiers: Mapping[str, TierConfig] = field(default_factory=default_tiers)
     costs: Costs = field(default_factory=Costs)
     degradation: DegradationConfig = DegradationConfig()

@@ -37,10 +37,11 @@ class Anywhere:
 
 
 class Homing:
-    """Places runs where their prompts are warm; implements `Placing`."""
+    """Places runs where their prompts are warm; implements `Placing`. Without `affinity` the
+    index holds nothing, so that they are warm nowhere."""
 
-    def __init__(self, workers: Workers, prefill_us: int) -> None:
-        self.prefixes = PrefixIndex()
+    def __init__(self, workers: Workers, prefill_us: int, *, affinity: bool = True) -> None:
+        self.prefixes = PrefixIndex() if affinity else PrefixIndex(worker_keys_max=0)
         self.replicas = Replicas()
         self._workers = workers
         self._prefill_us = prefill_us

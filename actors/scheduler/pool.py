@@ -36,7 +36,7 @@ class Pool:
         self.placed: dict[str, Run] = {}
         self.workers = Workers(config.silent_ms)
         self.estimate = ServiceEstimate(config.default_service_ms)
-        self.homing = Homing(self.workers, config.costs.prefill_us)
+        self.homing = Homing(self.workers, config.costs.prefill_us, affinity=config.affinity)
         self.fair: FairOrder | None = None
         if order is not None:
             self.order: Order = order

@@ -25,6 +25,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
                 context_length=settings.context_tokens or files.context_length,
                 tiers=tiers,
                 queue_max=settings.queue_limit,
+                affinity=settings.affinity,
             )
             name = actor_id if len(settings.models) == 1 else f"{actor_id}-{pool}"
             make = partial(SchedulerActor, config, bus=bus, log=log, clock=clock, actor_id=name)
