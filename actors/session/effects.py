@@ -167,12 +167,13 @@ class EffectRunner:
         return MemoryRead(effect.run_id, summary, older)
 
     async def _older(self, before: Message, limit: int) -> tuple[Message, ...]:
-        """Return the newest `limit` messages of the path shown before `before`, by pages."""
+        """Return the newest `limit` messages before `before` on its path, by pages."""
         found: list[Message] = []
         start = before.position - 1
         while start >= 0 and len(found) < limit:
             page = await self._history.path(
                 self._chat_id,
+                leaf_id=before.message_id,
                 start=start,
                 limit=min(_PAGE, limit - len(found)),
                 ascending=False,

@@ -158,7 +158,7 @@ class Submitting:
         assert submit is not None
         messages = self._conversation.messages
         model = self._conversation.config.models.get(self._model_name(submit))
-        older = model is not None and memory.reads_older(model, messages)
+        older = bool(messages) and model is not None and memory.reads_older(model, messages)
         if not older and not memory.awaits_summary:
             return self._store(progress, now_ms)
         progress.phase = Phase.RECALLING

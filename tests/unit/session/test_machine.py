@@ -137,6 +137,7 @@ class World:
                 if self.chat.active_run_id not in (None, run_id):
                     return PromptConflict(run_id)
                 self.now_ms += self.store_takes_ms
+                assert prompt is not None
                 self.messages |= {prompt.message_id: prompt, answer.message_id: answer}
                 self.runs[run_id] = run
                 self.chat = msgspec.structs.replace(
@@ -380,6 +381,7 @@ def test_history_in_doubt_past_expiry_but_stored_ends_failed() -> None:
 
 def _stored(world: World) -> tuple[Message, Message, RunRecord]:
     asked = world.only(AcceptPrompt)
+    assert asked.prompt is not None
     return asked.prompt, asked.answer, asked.run
 
 
@@ -558,12 +560,21 @@ def rebuilt(world: World) -> World:
     return fresh
 
 
-def test_stale_owner_is_refused_by_history_and_asks_to_be_rebuilt() -> None:
+def test_stale_owner_is_refused_by_history_and_rebuilt_with_its_prompt_unanswered() -> None:
     world = World()
     world.chat = msgspec.structs.replace(world.chat, active_run_id="run_other")
-    reply = world.only(Reply, world.deliver(submit()))
-    assert isinstance(reply.body, PromptRejected)
+    assert kinds(world.deliver(submit())) == ["AcceptPrompt"]
     assert world.machine.stale
+
+
+def test_stale_owner_refuses_a_prompt_whose_time_is_up() -> None:
+    world = World()
+    world.chat = msgspec.structs.replace(world.chat, active_run_id="run_other")
+    world.fail.add(AcceptPrompt)
+    world.deliver(submit())
+    world.fail.clear()
+    world.machine.handle(PromptConflict("run_1"), 10_001)
+    assert world.machine.stale and world.machine.idle
 
 
 def test_next_turn_sees_the_answer_before_it() -> None:
