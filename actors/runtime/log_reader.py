@@ -222,7 +222,7 @@ class BusLogReader:
     async def _join(self) -> None:
         snapshot = await self._snapshot()
         self._joining = False
-        if snapshot is not None:
+        if snapshot is not None and self._chain.next_seq == 1:
             self._chain.begin_with(snapshot, _shown(snapshot))
         await self._catch_up()
 

@@ -83,6 +83,11 @@ class SchedulerActor:
             waiting=len(self._inbox),
         )
 
+    @property
+    def leads(self) -> bool:
+        """Whether it may act as the pool's scheduler now."""
+        return bool(self._term) and self._lease.held
+
     async def run(self) -> None:
         """Stand by for the lease and schedule while it is held, until `stop`."""
         while not self._stopping.is_set():

@@ -4,22 +4,14 @@ import asyncio
 from collections import defaultdict
 
 from actors.gpu.sim_engine import SimEngine
+from actors.scheduler import SchedulerActor
 from contracts.codec import decode
 from contracts.log import Claim, LogEntry
 from contracts.runs import RunSpec
 from contracts.session import PromptAccepted, PromptRejected
 from tests.simulation.clients import TERMINALS, Person, Prompt
+from tests.simulation.verdict import require
 from tests.simulation.world import World
-
-
-class Broken(AssertionError):
-    """An invariant does not hold."""
-
-
-def require(truth: bool, invariant: str, story: str) -> None:
-    """Raise `Broken` with the invariant's name unless `truth`."""
-    if not truth:
-        raise Broken(f"{invariant}: {story}")
 
 
 class Records:
@@ -115,6 +107,8 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
     if record is None:
         return "refused"
     require(record.state != "active", "one ending", f"{run_id} is still active")
+    require(record.state != "failed", "continue, don't restart", f"{run_id}: {record.error}")
+    require(not prompt.told_early, "nothing accepted is lost", f"{run_id}: told before stored")
     if isinstance(prompt.reply, PromptRejected):
         story = f"{run_id} was refused ({prompt.reply.problem}), and ran"
         require(record.state != "completed", "never half", story)
@@ -136,6 +130,11 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
         else:
             require(reference.startswith(text), "continue, don't restart", f"{run_id} differs")
     await _check_again(world, person, prompt)
+    require(
+        not prompt.stopped_first or record.state != "completed",
+        "stop means stop",
+        f"{run_id} was stopped before it was sent, and completed",
+    )
     require(
         record.state != "cancelled" or prompt.stop_pressed,
         "leaving is not stopping",
@@ -162,6 +161,14 @@ async def _check_again(world: World, person: Person, prompt: Prompt) -> None:
     require(other is None, "one run per key", f"{run_id} ran twice, as {again.command.run_id}")
     if isinstance(again.reply, PromptAccepted):
         require(again.reply.run_id == run_id, "one run per key", f"{again.reply.run_id}")
+
+
+def check_now(world: World) -> None:
+    """What holds at every moment: at most one scheduler believes that the lease is its own."""
+    actors = [process.actor for process in world.processes.values()]
+    schedulers = [actor for actor in actors if isinstance(actor, SchedulerActor)]
+    believers = [actor for actor in schedulers if actor.leads]
+    require(len(believers) <= 1, "one story", f"{len(believers)} schedulers at once")
 
 
 async def check_rest(world: World) -> None:

@@ -26,6 +26,7 @@ from contracts.session import (
 from contracts.subjects import session_commands
 from tests.simulation.faults import FaultyBus
 from tests.simulation.story import Prompted, Window
+from tests.simulation.verdict import require
 from tests.simulation.world import World
 
 TERMINALS = ("RunCompleted", "RunCancelled", "RunFailed")
@@ -64,6 +65,8 @@ class Prompt:
     cancel_confirmed_ms: int | None = None
     cancel_state: str = ""
     stop_pressed: bool = False
+    stopped_first: bool = False
+    told_early: bool = False
     again: "Prompt | None" = None
     viewers: list[Seen] = field(default_factory=list)
 
@@ -78,6 +81,14 @@ class Person:
         self.user_id = f"user_{number}"
         self.chat_id = make_id("chat", world.clock.now_ms(), self._rng.randbytes(10))
         self.prompts: list[Prompt] = []
+
+    async def once_more(self) -> None:
+        """Send one prompt when all faults are over: it is answered at once."""
+        self._plans = (Prompted(after_s=0.0, content="still there?", max_tokens=9),)
+        await self.live()
+        last = self.prompts[-1]
+        told = isinstance(last.reply, PromptAccepted) and last.viewers[0].ended
+        require(told, "liveness", f"{last.command.run_id} is not answered in fair weather")
 
     async def live(self) -> None:
         """Chat until all prompts are sent and all windows are closed or done."""
@@ -97,7 +108,11 @@ class Person:
                     group.create_task(self._watch(log, prompt, window)) for window in plan.windows
                 ]
                 if plan.stopped_after_s is not None:
-                    group.create_task(self._press_stop(bus, prompt, plan.stopped_after_s))
+                    stop = group.create_task(
+                        self._press_stop(bus, prompt, max(0.0, plan.stopped_after_s))
+                    )
+                    if plan.stopped_after_s < 0:
+                        prompt.stopped_first = await stop
                 await self._send(bus, prompt, times=2 if plan.twice else 1)
                 if plan.keyed:
                     await self._send_again(bus, prompt)
@@ -179,13 +194,21 @@ class Person:
                 async with log.follow(seen.run_id, after=cursor) as reader:
                     async for batch in reader.batches():
                         seen.events += [(e.seq, e.event) for e in batch.events]
+                        if seen.ended:
+                            await self._check_durable(prompt)
                         if len(seen.events) >= leave_after:
                             return
                 return
             except BusUnavailable:
                 await asyncio.sleep(0.3)
 
-    async def _press_stop(self, bus: FaultyBus, prompt: Prompt, after_s: float) -> None:
+    async def _check_durable(self, prompt: Prompt) -> None:
+        """Whoever saw the end finds it in history."""
+        record = await self._world.history.run(self.chat_id, prompt.command.run_id)
+        prompt.told_early |= record is None or record.state == "active"
+
+    async def _press_stop(self, bus: FaultyBus, prompt: Prompt, after_s: float) -> bool:
+        """Ask for a stop; return whether the request is stored."""
         await asyncio.sleep(after_s)
         prompt.stop_pressed = True
         inbox = bus.new_inbox()
@@ -209,4 +232,5 @@ class Person:
             except BusUnavailable:
                 await asyncio.sleep(0.2)
             else:
-                return
+                return True
+        return False

@@ -48,6 +48,21 @@ class Weather:
         self.history_out = False
 
 
+@dataclass(slots=True)
+class Fuse:
+    """Burns down with each call that its process makes; `blow` then happens to the process."""
+
+    calls: int
+    late: bool
+    blow: Callable[[], None]
+
+    def burns(self, *, late: bool) -> bool:
+        """Whether it blows now: before the call, or (`late`) after its effect."""
+        if not late:
+            self.calls -= 1
+        return self.calls == 0 and late == self.late
+
+
 NETWORK = Context()
 """What is on its way belongs to no process: it arrives though its sender is stopped."""
 
@@ -92,6 +107,7 @@ class FaultyBus:
         self, inner: MemoryBus, weather: Weather, rng: random.Random, witness: Witness
     ) -> None:
         self.dead = False
+        self.fuse: Fuse | None = None
         self.outward = Lane()
         self.inward = Lane()
         self._inner = inner
@@ -124,8 +140,11 @@ class FaultyBus:
             self._alive()
         if self._chance(self._weather.refuse):
             raise BusUnavailable("simulated: refused")
+        await self.burn(late=False)
         if not self.outward.cut and not self.inward.cut:
-            return await call()
+            result = await call()
+            await self.burn(late=True)
+            return result
         answered: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.outward.carry(lambda: self._depart(call, answered))
         try:
@@ -133,6 +152,15 @@ class FaultyBus:
                 return await answered
         except TimeoutError as error:
             raise BusTimeout("simulated: no answer through a cut connection") from error
+
+    async def burn(self, *, late: bool) -> None:
+        """Let the fuse burn by one call; what blows takes hold before this returns."""
+        fuse = self.fuse
+        if fuse is not None and fuse.burns(late=late):
+            self.fuse = None
+            fuse.blow()
+            await asyncio.sleep(0)
+            self._alive()
 
     def _depart(
         self, call: Callable[[], Coroutine[Any, Any, T]], answered: "asyncio.Future[T]"
@@ -345,6 +373,7 @@ class FaultyHistory:
         async def call(*args: Any, **kwargs: Any) -> Any:
             if self._bus.dead:
                 raise asyncio.CancelledError
+            await self._bus.burn(late=False)
             if self._weather.history_out or self._rng.random() < self._weather.history_refuse:
                 raise HistoryRefused("simulated: refused")
             if self._weather.delay_s:
@@ -352,6 +381,7 @@ class FaultyHistory:
                 if self._bus.dead:
                     raise asyncio.CancelledError
             result = await method(*args, **kwargs)
+            await self._bus.burn(late=True)
             if self._rng.random() < self._weather.history_forget:
                 raise HistoryUnavailable("simulated: applied, and reported as failed")
             return result

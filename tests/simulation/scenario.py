@@ -3,9 +3,10 @@
 import asyncio
 from collections import Counter
 
-from tests.simulation.checks import Records, check_prompt, check_rest, require
+from tests.simulation.checks import Records, check_now, check_prompt, check_rest
 from tests.simulation.clients import Person
 from tests.simulation.story import Disaster, Story, draw
+from tests.simulation.verdict import Broken, require
 from tests.simulation.virtual_time import VirtualTimeLoop, run_virtual
 from tests.simulation.world import World
 
@@ -35,10 +36,19 @@ async def _play(world: World) -> Counter[str]:
         setattr(world.weather, name, value)
     async with asyncio.TaskGroup() as group:
         living = [group.create_task(person.live()) for person in people]
+        watching = group.create_task(_watch(world))
         await _disasters(world, story.disasters, story.faulty_s)
         await world.mend()
+        watching.cancel()
         _, pending = await asyncio.wait(living, timeout=CALM_S)
         require(not pending, "liveness", "a person still waits long after the faults stopped")
+    await _quiet(world, people)
+    try:
+        async with asyncio.timeout(CALM_S), asyncio.TaskGroup() as group:
+            for person in people:
+                group.create_task(person.once_more())
+    except TimeoutError as error:
+        raise Broken("liveness: a prompt in fair weather is not answered") from error
     await _quiet(world, people)
     records = Records(world)
     endings: Counter[str] = Counter()
@@ -48,6 +58,12 @@ async def _play(world: World) -> Counter[str]:
     await check_rest(world)
     await world.stop()
     return endings
+
+
+async def _watch(world: World) -> None:
+    while True:
+        check_now(world)
+        await asyncio.sleep(0.02)
 
 
 async def _disasters(world: World, disasters: tuple[Disaster, ...], faulty_s: float) -> None:

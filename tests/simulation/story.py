@@ -10,7 +10,7 @@ from typing import Literal
 FAULTY_S = 8.0
 SHORT_FAULTY_S = 4.0
 
-DisasterKind = Literal["kill", "pause", "cut", "cut out", "cut in", "history out"]
+DisasterKind = Literal["kill", "crash", "pause", "halt", "cut", "cut out", "cut in", "history out"]
 PROCESSES = tuple(f"{kind}_{letter}" for kind in ("session", "scheduler", "gpu") for letter in "ab")
 _WEATHER = (
     ("lose", 0.2),
@@ -22,8 +22,10 @@ _WEATHER = (
     ("history_forget", 0.1),
 )
 _KINDS: tuple[tuple[DisasterKind, int], ...] = (
-    ("kill", 6),
-    ("pause", 3),
+    ("kill", 4),
+    ("crash", 6),
+    ("pause", 2),
+    ("halt", 3),
     ("cut", 2),
     ("cut out", 1),
     ("cut in", 1),
@@ -36,7 +38,9 @@ class Disaster:
     """Something that breaks at `at_s` (after the start of the faults) for `lasts_s`.
 
     `kill` is a crash, restarted after `lasts_s`; `seen` says whether the parent tells. `pause`
-    is SIGSTOP and SIGCONT. `cut` holds up all that a process sends and receives (`cut out`,
+    is SIGSTOP and SIGCONT. `crash` and `halt` are the same at an exact point: at the
+    `calls`-th call to the server or to history that follows, before it or (`late`) after its
+    effect. `cut` holds up all that a process sends and receives (`cut out`,
     `cut in`: one way only), as a connection does whose packets are lost for a while.
     """
 
@@ -45,8 +49,14 @@ class Disaster:
     target: str
     lasts_s: float
     seen: bool = False
+    calls: int = 0
+    late: bool = False
 
     def __str__(self) -> str:
+        if self.kind in ("crash", "halt"):
+            when = "after" if self.late else "before"
+            place = f", {when} the effect of its call {self.calls}"
+            return f"{self.at_s:6.3f} s  {self.kind} {self.target}{place}, for {self.lasts_s:.3f} s"
         seen = ", and its parent says so" if self.seen and self.kind == "kill" else ""
         return f"{self.at_s:6.3f} s  {self.kind} {self.target} for {self.lasts_s:.3f} s{seen}"
 
@@ -64,7 +74,7 @@ class Window:
 @dataclass(frozen=True, slots=True)
 class Prompted:
     """One prompt: sent `after_s`, perhaps twice, perhaps again by another device with the same
-    key, watched, and perhaps stopped."""
+    key, watched, and perhaps stopped (`stopped_after_s` below 0: before it is sent)."""
 
     after_s: float
     content: str
@@ -150,7 +160,7 @@ def _prompted(rng: random.Random) -> Prompted:
         windows=windows,
         twice=rng.random() < 0.2,
         keyed=rng.random() < 0.2,
-        stopped_after_s=rng.random() if rng.random() < 0.3 else None,
+        stopped_after_s=rng.random() - 0.2 if rng.random() < 0.3 else None,
     )
 
 
@@ -162,6 +172,8 @@ def _disaster(rng: random.Random, faulty_s: float) -> Disaster:
         target=rng.choice(PROCESSES),
         lasts_s=rng.random() ** 2 * 5 + 0.05,
         seen=rng.random() < 0.5,
+        calls=rng.randrange(1, 12),
+        late=rng.random() < 0.5,
     )
 
 

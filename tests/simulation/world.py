@@ -23,7 +23,7 @@ from contracts.scheduling import WorkerGone
 from contracts.subjects import scheduler_workers
 from ops.history.memory import MemoryHistory
 from ops.streams import declare_streams
-from tests.simulation.faults import FaultyBus, FaultyHistory, Weather, Witness
+from tests.simulation.faults import FaultyBus, FaultyHistory, Fuse, Weather, Witness
 from tests.simulation.story import PROCESSES, Disaster, Story
 from tests.simulation.virtual_time import PROCESS, VirtualClock, VirtualTimeLoop
 
@@ -47,6 +47,7 @@ class Process:
     world: "World"
     bus: FaultyBus | None = None
     task: asyncio.Task[None] | None = None
+    actor: Runnable | None = None
     lives: int = 0
     crashes: list[BaseException] = field(default_factory=list)
 
@@ -64,12 +65,13 @@ class Process:
             inner = await self.world.server.connect(self.name)
             self.bus = bus = self.world.faulty(inner)
             try:
-                actor = await self.build(bus, self.lives)
-                await actor.run()
+                self.actor = await self.build(bus, self.lives)
+                await self.actor.run()
             except* (BusError, EngineDead):
                 pass
             finally:
                 bus.dead = True
+                self.actor = None
                 self.world.server.cut(inner)
                 await self.world.close_engine(self.name)
             self.lives += 1
@@ -144,6 +146,8 @@ class World:
                 await self._crash(disaster.target, seen=disaster.seen)
                 await asyncio.sleep(disaster.lasts_s)
                 self.processes[disaster.target].start()
+            case "crash" | "halt":
+                await self._at_a_call(disaster)
             case "pause":
                 self.loop.stop_process(disaster.target)
                 bus = self.processes[disaster.target].bus
@@ -161,6 +165,35 @@ class World:
                     outward=disaster.kind != "cut in",
                     inward=disaster.kind != "cut out",
                 )
+
+    async def _at_a_call(self, disaster: Disaster) -> None:
+        """Crash or halt the target at its next so-and-so-many-th call, if it makes that many."""
+        process, blown = self.processes[disaster.target], asyncio.Event()
+        bus = process.bus
+        if bus is None:
+            return
+
+        def blow() -> None:
+            if disaster.kind == "crash":
+                bus.dead = True
+            else:
+                self.loop.stop_process(disaster.target)
+            blown.set()
+
+        bus.fuse = Fuse(disaster.calls, disaster.late, blow)
+        try:
+            async with asyncio.timeout(3.0):
+                await blown.wait()
+        except TimeoutError:
+            bus.fuse = None
+            return
+        if disaster.kind == "crash":
+            await self._crash(disaster.target, seen=disaster.seen)
+            await asyncio.sleep(disaster.lasts_s)
+            process.start()
+        else:
+            await self._hold_up(bus, disaster.lasts_s, inward=True)
+            self.loop.resume_process(disaster.target)
 
     @staticmethod
     async def _hold_up(

@@ -1,0 +1,464 @@
+"""Bugs on purpose: proof that the checks can fail.
+
+Each is a small change to the production code, made while a story plays, of a kind that a
+person could make. The simulator must catch every one; `python -m tests.simulation.catching`
+tells with how many seeds.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from msgspec.structs import replace
+
+from actors.gpu.answering import Answering
+from actors.gpu.machine import GpuMachine
+from actors.gpu.protocol import PublishFinished, Tell
+from actors.gpu.state import Run as WrittenRun
+from actors.gpu.state import Sequence
+from actors.gpu.text import AnswerText
+from actors.runtime import token_log
+from actors.runtime.lease_machine import LeaseMachine, Write
+from actors.runtime.log_chain import LogChain
+from actors.runtime.log_reader import BusLogReader
+from actors.runtime.token_log import BusRunWriter
+from actors.scheduler.ending import Ending as SchedulerEnding
+from actors.scheduler.hearing import Hearing
+from actors.scheduler.machine import SchedulerMachine
+from actors.scheduler.pool import Pool
+from actors.scheduler.state import EndRun, Send, Settle
+from actors.scheduler.workers import Workers
+from actors.session.actor import SessionHost
+from actors.session.cancelling import Cancelling
+from actors.session.conversation import (
+    acceptance,
+    acknowledgements,
+    unknown_to,
+)
+from actors.session.effects import EffectRunner
+from actors.session.ending import Ending as SessionEnding
+from actors.session.machine import SessionMachine
+from actors.session.state import AcceptPrompt, Reply, RunClosed, SaveAnswer, StepFailed
+from actors.session.submitting import Submitting
+from contracts.codec import decode
+from contracts.errors import BusUnavailable, Fenced, WrongSequence
+from contracts.log import LogEntry
+from contracts.ports.bus import Fence
+from contracts.scheduling import RunSettled, StartRun
+from contracts.session import RunFinished, SubmitPrompt
+
+Change = tuple[object, str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """What is wrong, and what to put in place of what: (owner, attribute, new value)."""
+
+    name: str
+    changes: tuple[Change, ...]
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """The code has this bug meanwhile."""
+        with ExitStack() as changed:
+            for owner, attribute, new in self.changes:
+                changed.enter_context(patch.object(owner, attribute, new))
+            yield
+
+
+BUGS: list[Bug] = []
+
+
+def bug(name: str, owner: object, attribute: str) -> Callable[[Callable[..., Any]], Any]:
+    """Register the decorated function, which is given the original and returns its worse."""
+
+    def register(worse: Callable[..., Any]) -> Callable[..., Any]:
+        original = vars(owner).get(attribute, getattr(owner, attribute))
+        if isinstance(original, property):
+            new: Any = property(worse(original.fget))
+        elif isinstance(original, staticmethod):
+            new = staticmethod(worse(original.__func__))
+        else:
+            new = worse(original)
+        BUGS.append(Bug(name, ((owner, attribute, new),)))
+        return worse
+
+    return register
+
+
+# --- the token log ---------------------------------------------------------------------------
+
+
+@bug("an entry is appended without a fence", BusRunWriter, "_store")
+def _no_fence(_: Any) -> Any:
+    async def store(self: Any, data: bytes) -> int:
+        return int(await self._bus.append(self._entries, data, timeout_s=2.0))
+
+    return store
+
+
+@bug("a claim does not mind a newer one", token_log, "_place_after")
+def _any_claim(_: Any) -> Any:
+    def place(found: Any, attempt: int, expect_epoch: int | None) -> tuple[int, int]:
+        del attempt, expect_epoch
+        return (found[0], found[1].first or found[0]) if found else (0, 0)
+
+    return place
+
+
+@bug("an append whose answer was lost is simply repeated", BusRunWriter, "_settle")
+def _blind_repeat(_: Any) -> Any:
+    async def settle(self: Any, entry: LogEntry, data: bytes) -> int:
+        del entry
+        while True:
+            try:
+                return int(await self._store(data))
+            except WrongSequence as error:
+                raise Fenced("a newer claim") from error
+            except BusUnavailable:
+                await self._clock.sleep(0.02)
+
+    return settle
+
+
+@bug("a fenced writer takes the newer claim for its own", BusRunWriter, "_find")
+def _borrowed_claim(_: Any) -> Any:
+    async def find(self: Any, entry: LogEntry) -> int | None:
+        last = await self._bus.last(self._stream, self._entries, leader=True)
+        if last is not None and decode(last.data, LogEntry) == entry:
+            return int(last.seq)
+        claim = await self._bus.last(self._stream, self._claims, leader=True)
+        self._fence = Fence(claim.seq, self._claims)
+        return None
+
+    return find
+
+
+@bug("a reader does not see a gap", LogChain, "offer")
+def _gap(original: Any) -> Any:
+    def offer(self: Any, entry: LogEntry, stream_seq: int) -> bool:
+        self.next_seq = max(self.next_seq, entry.seq)
+        return bool(original(self, entry, stream_seq))
+
+    return offer
+
+
+@bug("a reader tells again what it was sent twice", LogChain, "offer")
+def _twice(original: Any) -> Any:
+    def offer(self: Any, entry: LogEntry, stream_seq: int) -> bool:
+        if entry.seq < self.next_seq:
+            self.next_seq, self.position = entry.seq, 0
+        return bool(original(self, entry, stream_seq))
+
+    return offer
+
+
+@bug("a reader never looks for what the live subject lost", BusLogReader, "look_again")
+def _never_look(_: Any) -> Any:
+    def nothing(_: Any) -> None:
+        return None
+
+    return nothing
+
+
+@bug("a lease is believed in for ever", LeaseMachine, "believes")
+def _eternal_lease(_: Any) -> Any:
+    def believes(self: Any, now_ms: int) -> bool:
+        del now_ms
+        return self._phase == "held"
+
+    return believes
+
+
+@bug("a lease does not wait for its turn", LeaseMachine, "_want")
+def _greedy_lease(original: Any) -> Any:
+    def want(self: Any, message: Any, now_ms: int) -> Any:
+        if type(message).__name__ == "Seen" and message.value not in (None, self._value):
+            return (Write(message.revision),)
+        return original(self, message, now_ms)
+
+    return want
+
+
+# --- the session -----------------------------------------------------------------------------
+
+
+@bug("a prompt is accepted before it is stored", SessionMachine, "handle")
+def _early_yes(original: Any) -> Any:
+    def handle(self: Any, message: Any, now_ms: int) -> Any:
+        effects = original(self, message, now_ms)
+        early: list[Any] = []
+        for effect in effects:
+            if isinstance(effect, AcceptPrompt):
+                submit = self._conversation.runs[effect.run.run_id].submit
+                early.append(Reply(submit.reply_to, acceptance(effect.run, replayed=False)))
+        return (*early, *effects)
+
+    return handle
+
+
+@bug("a prompt is acknowledged when it comes", SessionHost, "_receive")
+def _early_ack(original: Any) -> Any:
+    def receive(self: Any, delivery: Any) -> None:
+        if b"submit_prompt" in delivery.stored.data:
+            delivery.ack()
+        original(self, delivery)
+
+    return receive
+
+
+@bug("a run's end is acknowledged when it comes", SessionHost, "_receive")
+def _early_end(original: Any) -> Any:
+    def receive(self: Any, delivery: Any) -> None:
+        if b"run_finished" in delivery.stored.data:
+            delivery.ack()
+        original(self, delivery)
+
+    return receive
+
+
+@bug("the end is told before the answer is stored", SessionEnding, "closed")
+def _early_terminal(original: Any) -> Any:
+    def closed(self: Any, progress: Any, closed: Any, now_ms: int) -> Any:
+        effects = original(self, progress, closed, now_ms)
+        if effects and isinstance(effects[0], SaveAnswer):
+            return self._write_terminal(progress)
+        return effects
+
+    return closed
+
+
+@bug("a log is closed without a claim", EffectRunner, "_close")
+def _unclaimed_close(_: Any) -> Any:
+    async def close(self: Any, effect: Any) -> Any:
+        state = await self._log.read(effect.run_id)
+        claim = await self._log.read_claim(effect.run_id)
+        epoch = claim[0] if claim else 0
+        self._writers[effect.run_id] = BusRunWriter(self._bus, self._clock, effect.run_id, epoch, 1)
+        return RunClosed(
+            effect.run_id, state.text, len(state.tokens), state.next_seq, state.terminal
+        )
+
+    return close
+
+
+@bug("the key of an earlier prompt is not looked for", Submitting, "submit")
+def _no_key(original: Any) -> Any:
+    def submit(self: Any, submit: SubmitPrompt, delivery: int, now_ms: int) -> Any:
+        return original(self, replace(submit, idempotency_key=None), delivery, now_ms)
+
+    return submit
+
+
+@bug("a cancel that comes before its prompt is forgotten", Cancelling, "_hold_early")
+def _no_early_cancel(_: Any) -> Any:
+    def hold(self: Any, progress: Any, now_ms: int) -> Any:
+        del self, now_ms
+        return (*unknown_to(progress.waiting), *acknowledgements(progress))
+
+    return hold
+
+
+@bug("a prompt is refused although it may be stored", SessionMachine, "_failed")
+def _hasty_refusal(original: Any) -> Any:
+    def failed(self: Any, progress: Any, failure: StepFailed, now_ms: int) -> Any:
+        certain = StepFailed(failure.run_id, fenced=failure.fenced, certain=True)
+        return original(self, progress, certain, now_ms)
+
+    return failed
+
+
+@bug("a stale session goes on", SessionMachine, "stale")
+def _stale(_: Any) -> Any:
+    def never(_: Any) -> bool:
+        return False
+
+    return never
+
+
+@bug("a retry is never due", SessionMachine, "next_due_ms")
+def _never_due(_: Any) -> Any:
+    def nothing(_: Any) -> None:
+        return None
+
+    return nothing
+
+
+# --- the scheduler ---------------------------------------------------------------------------
+
+
+@bug("attempts are numbered anew by each scheduler", Pool, "next_attempt")
+def _small_attempts(_: Any) -> Any:
+    def next_attempt(self: Any) -> int:
+        self._attempts += 1
+        return int(self._attempts)
+
+    return next_attempt
+
+
+@bug("a run is acknowledged when it is given to a worker", SchedulerMachine, "handle")
+def _early_settle(original: Any) -> Any:
+    def handle(self: Any, message: Any, now_ms: int) -> Any:
+        effects = original(self, message, now_ms)
+        settles: list[Any] = []
+        for effect in effects:
+            if isinstance(effect, Send) and isinstance(effect.command, StartRun):
+                run = self._pool.runs[effect.command.spec.run_id]
+                settles += [Settle(delivery) for delivery in run.deliveries]
+        return [*effects, *settles]
+
+    return handle
+
+
+@bug("a cancel is forgotten when its run is requeued", SchedulerEnding, "lost_worker")
+def _forgotten_cancel(original: Any) -> Any:
+    def lost_worker(self: Any, run: Any, now_ms: int) -> Any:
+        run.cancel = False
+        return original(self, run, now_ms)
+
+    return lost_worker
+
+
+@bug("a silent worker counts as alive", Workers, "silent")
+def _immortal(_: Any) -> Any:
+    def none(*_: Any) -> list[Any]:
+        return []
+
+    return none
+
+
+@bug("a stall is not noticed", SchedulerMachine, "_stalled")
+def _no_stall(_: Any) -> Any:
+    def none(*_: Any) -> list[Any]:
+        return []
+
+    return none
+
+
+@bug("an end that could not be stored is not tried again", SchedulerEnding, "retry_later")
+def _no_retry(_: Any) -> Any:
+    def none(*_: Any) -> list[Any]:
+        return []
+
+    return none
+
+
+@bug("a queued run that is cancelled stays in the queue", SchedulerEnding, "end")
+def _stays_queued(original: Any) -> Any:
+    def end(self: Any, run: Any, outcome: Any) -> Any:
+        effects = original(self, run, outcome)
+        if outcome.finish_reason == "cancelled":
+            return [effect for effect in effects if not isinstance(effect, EndRun)]
+        return effects
+
+    return end
+
+
+@bug("what a worker settled for another attempt counts", Hearing, "settled")
+def _any_settlement(original: Any) -> Any:
+    def settled(self: Any, settled: RunSettled, now_ms: int) -> Any:
+        run = self._pool.runs.get(settled.run_id)
+        if run is None:
+            return []
+        return original(self, replace(settled, attempt=run.attempt), now_ms)
+
+    return settled
+
+
+# --- the worker ------------------------------------------------------------------------------
+
+
+@bug("a successor begins the answer again", WrittenRun, "adopt")
+def _begin_again(original: Any) -> Any:
+    def adopt(self: Any, log: Any, codec: Any) -> Any:
+        result = original(self, log, codec)
+        self.committed.tokens = []
+        self.answer = AnswerText(codec, self.spec.sampling)
+        return result
+
+    return adopt
+
+
+@bug("a successor has the whole of max_tokens again", Answering, "engage")
+def _whole_budget(original: Any) -> Any:
+    def engage(self: Any, run: Any, now_ms: int) -> Any:
+        effects = original(self, run, now_ms)
+        whole = run.spec.sampling.max_tokens
+        for number, effect in enumerate(effects):
+            sampling = replace(effect.sampling, max_tokens=whole)
+            effects[number] = type(effect)(*run.key, effect.prompt, sampling)
+        return effects
+
+    return engage
+
+
+@bug("a cancel is confirmed before the engine has let go", GpuMachine, "_abort")
+def _hasty_abort(original: Any) -> Any:
+    def abort(self: Any, command: Any, now_ms: int) -> Any:
+        run = self._roster.runs.get(command.run_id)
+        if run is not None and run.sequence is Sequence.RUNNING:
+            run.sequence = Sequence.NONE
+        return original(self, command, now_ms)
+
+    return abort
+
+
+@bug("an output that comes twice is taken twice", Answering, "output")
+def _double_output(original: Any) -> Any:
+    def output(self: Any, message: Any, now_ms: int) -> Any:
+        start = None
+        taken = type(message.output)(
+            tokens=message.output.tokens,
+            finish=message.output.finish,
+            cached_tokens=message.output.cached_tokens,
+            start=start,
+        )
+        return original(self, type(message)(message.run_id, message.attempt, taken), now_ms)
+
+    return output
+
+
+@bug("a cancelled answer may end in half a character", AnswerText, "finish")
+def _half_character(original: Any) -> Any:
+    def finish(self: Any, *, cut: bool = False) -> str:
+        del cut
+        return str(original(self))
+
+    return finish
+
+
+@bug("the session is told before the end is committed", Answering, "_end")
+def _early_finish(original: Any) -> Any:
+    def end(self: Any, run: Any, reason: Any, now_ms: int, error: Any = None) -> Any:
+        effects = original(self, run, reason, now_ms, error)
+        if run.spec.chat_id is None:
+            return effects
+        finished = RunFinished(
+            run_id=run.spec.run_id,
+            chat_id=run.spec.chat_id,
+            epoch=run.epoch,
+            next_seq=run.committed.next_seq,
+            text="".join(run.committed.text),
+            outcome=run.outcome,
+            model=run.spec.model,
+            message_id=run.spec.message_id,
+        )
+        return [PublishFinished(run.spec.run_id, run.attempt, finished), *effects]
+
+    return end
+
+
+@bug("a run is settled before its session has the result", Answering, "_finish")
+def _hasty_settlement(original: Any) -> Any:
+    def finish(self: Any, run: Any) -> Any:
+        told = RunSettled(
+            run_id=run.spec.run_id,
+            attempt=run.attempt,
+            worker=self._config.worker,
+            outcome=run.outcome,
+        )
+        return [Tell(told), *original(self, run)]
+
+    return finish

@@ -1,0 +1,57 @@
+"""`python -m tests.simulation.catching [NAME]`: plant each bug of `bugs` and let the simulator
+find it; says with how many seeds, and by which invariant."""
+
+import logging
+import sys
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from tests.simulation.bugs import BUGS, Bug
+from tests.simulation.shrinking import outcome
+from tests.simulation.story import draw
+
+SEEDS = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """How a bug was found: by the `seeds`-th seed; 0: not within those tried."""
+
+    bug: Bug
+    seeds: int
+    by: str
+    seconds: float
+
+
+def catch(bug: Bug, seeds: int = SEEDS) -> Caught:
+    """Play short stories with the bug planted until one fails."""
+    begun = time.monotonic()
+    with bug.planted():
+        for seed in range(seeds):
+            failed = outcome(draw(seed, short=True))
+            if failed:
+                return Caught(bug, seed + 1, failed, time.monotonic() - begun)
+    return Caught(bug, 0, "", time.monotonic() - begun)
+
+
+def main(wanted: str) -> int:
+    """Plant the bugs whose name holds `wanted`; return the exit code."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    found = []
+    for bug in BUGS:
+        if wanted not in bug.name:
+            continue
+        caught = catch(bug)
+        found.append(caught)
+        told = f"seed {caught.seeds}: {caught.by[:70]}" if caught.seeds else "NOT CAUGHT"
+        sys.stdout.write(f"{caught.seconds:5.1f} s  {bug.name}: {told}\n")
+        sys.stdout.flush()
+    missed = sum(1 for caught in found if not caught.seeds)
+    sys.stdout.write(f"{len(found) - missed} of {len(found)} bugs caught\n")
+    return 1 if missed or not found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(" ".join(sys.argv[1:])))
