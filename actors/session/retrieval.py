@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,15 +74,21 @@ class Retrieval(Protocol):
         ...
 
 
-def terms_of(text: str) -> tuple[str, ...]:
-    """Return the words of a message that tell what it is about, each once, `TERMS_MAX` at most."""
-    terms: dict[str, None] = {}
+def words_of(text: str) -> Iterator[str]:
+    """Yield the words of a text that tell what it is about, in lower case."""
     for match in _WORD.finditer(text):
         word = match.group().casefold().strip("_")
         if len(word) > 1 and word not in _COMMON:
-            terms[word] = None
-            if len(terms) == TERMS_MAX:
-                break
+            yield word
+
+
+def terms_of(text: str) -> tuple[str, ...]:
+    """Return the words of a message to look for, each once, the first `TERMS_MAX` of them."""
+    terms: dict[str, None] = {}
+    for word in words_of(text):
+        terms[word] = None
+        if len(terms) == TERMS_MAX:
+            break
     return tuple(terms)
 
 
@@ -93,7 +99,7 @@ def chosen(
     `tokens_max` together, without those that say the same, or what the summary says."""
     if not found:
         return ()
-    known = set(_words(summary))
+    known = set(words_of(summary))
     least = found[0].score * _LEAST_OF_BEST
     left = tokens_max - cost(HEADING)
     taken: list[Passage] = []
@@ -126,10 +132,6 @@ def _quote(passage: Passage) -> str:
     return f"Turn {passage.number}\n{quoted_turn(passage.user, passage.assistant)}"
 
 
-def _words(text: str) -> list[str]:
-    return [w for w in (m.group().casefold() for m in _WORD.finditer(text)) if w not in _COMMON]
-
-
 def _tells_nothing_new(passage: Passage, known: set[str]) -> bool:
-    words = set(_words(passage.user))
+    words = set(words_of(passage.user))
     return bool(words) and len(words & known) >= _KNOWN_SHARE * len(words)

@@ -5,9 +5,10 @@ of 2,000 exchanges some MB.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 
-from actors.session.retrieval import Passage
+from actors.session.retrieval import Passage, words_of
 
 _WHOLE_CHARS = 600
 """Longer texts come as the part around what matches."""
@@ -15,12 +16,21 @@ _WHOLE_CHARS = 600
 _SNIPPET_TOKENS = 48
 
 _SEARCH = f"""
-SELECT rowid, number, -bm25(turns, 0.0, 1.0, 1.0) AS score, length(user), length(assistant),
+SELECT rowid, number, -rank,
        iif(length(user) <= {_WHOLE_CHARS}, user, snippet(turns, 1, '', '', '…', {_SNIPPET_TOKENS})),
        iif(length(assistant) <= {_WHOLE_CHARS}, assistant,
            snippet(turns, 2, '', '', '…', {_SNIPPET_TOKENS}))
-FROM turns WHERE turns MATCH ? ORDER BY score DESC, rowid DESC LIMIT ?
+FROM turns WHERE turns MATCH ? ORDER BY rank LIMIT ?
 """  # noqa: S608 - own numbers
+"""FTS5 sorts by `rank` itself, and makes the texts of what it returns alone."""
+
+_SOUGHT_MAX = 10
+"""Terms of one search: the rarest."""
+
+_COMMON_SHARE = 0.2
+_FEW = 50
+"""Beyond that many exchanges, a word that stands in more than the share of them is not looked
+for: it would cost most of the search and say least."""
 
 
 class SqliteRetrieval:
@@ -29,6 +39,8 @@ class SqliteRetrieval:
 
     def __init__(self) -> None:
         self._db: sqlite3.Connection | None = None
+        self._words: Counter[str] = Counter()
+        self._count = 0
 
     def add(self, passages: Sequence[Passage]) -> None:
         """Index whole exchanges; one of the same position is replaced."""
@@ -42,16 +54,20 @@ class SqliteRetrieval:
             [(p.position, p.number, p.user, p.assistant) for p in passages],
         )
         db.execute("COMMIT")
+        self._count += len(passages)
+        for passage in passages:
+            self._words.update(set(words_of(f"{passage.user} {passage.assistant}")))
 
     def search(self, terms: Sequence[str], limit: int) -> Sequence[Passage]:
         """Return the passages that hold any of the terms, best first."""
-        if self._db is None or not terms:
+        sought = self._telling(terms)
+        if self._db is None or not sought:
             return []
-        match = " OR ".join(_phrase(term) for term in terms)
+        match = " OR ".join(map(_phrase, sought))
         rows = self._db.execute(_SEARCH, (match, limit)).fetchall()
         return [
             Passage(position, number, user, assistant, score)
-            for position, number, score, _, _, user, assistant in rows
+            for position, number, score, user, assistant in rows
         ]
 
     def clear(self) -> None:
@@ -63,6 +79,14 @@ class SqliteRetrieval:
         if self._db is not None:
             self._db.close()
             self._db = None
+        self._words.clear()
+        self._count = 0
+
+    def _telling(self, terms: Sequence[str]) -> list[str]:
+        """Return the rarest of `terms`: a search costs what its commonest term has of turns."""
+        most = max(_FEW, self._count) * _COMMON_SHARE
+        rare = [term for term in terms if self._count <= _FEW or self._words[term] <= most]
+        return sorted(rare, key=lambda term: self._words[term])[:_SOUGHT_MAX]
 
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:

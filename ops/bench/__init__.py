@@ -2,5 +2,5 @@
 
 `servers` starts what is compared, `client` drives vLLM's own benchmark client, `report` turns
 pairs of measurements into a table, `cli` is `parley bench`. `schedule` measures the scheduler
-machine in virtual time.
+machine in virtual time, `memory` types long chats.
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ops.bench.client import Load, measure
+from ops.bench.memory.cli import memory, retrieval
 from ops.bench.report import Pair, table
 from ops.bench.schedule.cli import schedule
 from ops.bench.servers import api_key, parley_stack, vllm_server
@@ -23,6 +24,8 @@ def bench() -> None:
 
 
 bench.add_command(schedule)
+bench.add_command(memory)
+bench.add_command(retrieval)
 
 
 @bench.command()

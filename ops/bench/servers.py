@@ -66,12 +66,13 @@ async def vllm_server(
 
 @asynccontextmanager
 async def parley_stack(
-    model: Path, engine_args: Mapping[str, str], home: Path, log: Path
+    model: Path, engine_args: Mapping[str, str], home: Path, log: Path, words: Sequence[str] = ()
 ) -> AsyncIterator[str]:
-    """Run `parley up`; yields its base address once a prompt would be answered."""
+    """Run `parley up`, with further `words`; yields its base address once a prompt would be
+    answered."""
     port = free_port()
     command = [sys.executable, "-m", "ops.cli", "up", "--port", str(port), "--home", str(home)]
-    command += ["--model", str(model), "--gpus", "1"]
+    command += ["--model", str(model), "--gpus", "1", *words]
     for name, value in engine_args.items():
         command += ["--engine-arg", f"{name}={value}"]
     async with _running(command, dict(os.environ), log) as process:
