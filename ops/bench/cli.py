@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ops.bench.affinity import affinity
 from ops.bench.client import Load, measure
 from ops.bench.memory.cli import memory, retrieval
 from ops.bench.report import Pair, table
@@ -23,6 +24,7 @@ def bench() -> None:
     """Measure, side by side in one run."""
 
 
+bench.add_command(affinity)
 bench.add_command(schedule)
 bench.add_command(memory)
 bench.add_command(retrieval)
