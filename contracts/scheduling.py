@@ -255,7 +255,8 @@ class RunView(Wire):
 
 
 class WorkerView(Wire):
-    """A worker as the scheduler sees it."""
+    """A worker as the scheduler sees it; for `quarantined_ms` it is given nothing more, since it
+    died again and again."""
 
     worker: str
     model: str
@@ -269,6 +270,7 @@ class WorkerView(Wire):
     host: str
     incarnation: int
     silent_ms: int = 0
+    quarantined_ms: int = 0
 
 
 class RunList(Wire):

@@ -8,7 +8,9 @@ from actors.scheduler.order import Choice, WorkerRoom
 from actors.scheduler.pool import Effects, Pool
 from actors.scheduler.state import Run, Send
 from actors.scheduler.workers import Worker
-from contracts.scheduling import StartRun
+from contracts.scheduling import DropRun, StartRun
+
+_NOBODY: frozenset[str] = frozenset()
 
 
 class Dispatching:
@@ -23,7 +25,7 @@ class Dispatching:
         effects: Effects = []
         if pool.full or not len(pool.order) or pool.listening(now_ms):
             return effects
-        rooms = self._rooms()
+        rooms = self._rooms(now_ms)
         while rooms:
             choice = pool.order.next(rooms, now_ms)
             if choice is None:
@@ -31,13 +33,56 @@ class Dispatching:
             effects.append(self._send(choice, rooms, now_ms))
             if not len(pool.order):
                 break
-            rooms = self._rooms()
+            rooms = self._rooms(now_ms)
         pool.full = not rooms
         return effects
 
+    def reclaim(self, now_ms: int) -> Effects:
+        """Take back a place that was lent, for each tier that has less than is kept for it and
+        waits: from the newest run without output of the lightest tier that has more than its
+        own. The run goes on later, before fresh ones; its user pays nothing for it."""
+        pool = self._pool
+        effects: Effects = []
+        if not pool.full or pool.listening(now_ms):
+            return effects
+        for name, tier in pool.tiers.items():
+            if not tier.slots or not tier.lendable or not pool.order.waiting(name):
+                continue
+            if pool.order.running(name) >= tier.slots:
+                continue
+            victim = self._borrower(tier.weight)
+            if victim is None or victim.worker is None:
+                continue
+            drop = DropRun(run_id=victim.spec.run_id, attempt=victim.attempt)
+            effects.append(Send(victim.worker, drop))
+            pool.unassign(victim)
+            pool.requeue(victim, now_ms)
+            effects += self.dispatch(now_ms)
+        return effects
+
+    def _borrower(self, weight: int) -> Run | None:
+        """Return the run that gives its place back first."""
+        pool = self._pool
+        lenient = [
+            run
+            for run in pool.placed.values()
+            if run.stage == "dispatched"
+            and run.tokens == 0
+            and pool.tiers[run.spec.tier].weight < weight
+            and pool.order.running(run.spec.tier) > pool.tiers[run.spec.tier].slots
+        ]
+        if not lenient:
+            return None
+        return min(lenient, key=lambda run: (pool.tiers[run.spec.tier].weight, -run.dispatched_ms))
+
     def start(self, run: Run) -> StartRun:
         """Return the command that gives a run to its worker."""
-        return StartRun(spec=run.spec, attempt=run.attempt, expect_epoch=0 if run.fresh else None)
+        return StartRun(
+            spec=run.spec,
+            attempt=run.attempt,
+            expect_epoch=0 if run.fresh else None,
+            degraded=run.degraded,
+        )
 
     def _send(self, choice: Choice, rooms: list[WorkerRoom], now_ms: int) -> Send:
         pool, run = self._pool, choice.run
@@ -45,18 +90,47 @@ class Dispatching:
         run.attempt = pool.next_attempt()
         run.stage = "dispatched"
         run.accepted = run.began = False
-        run.dispatched_ms = run.heard_ms = now_ms
-        pool.assign(run, choice.worker, uncached=run.prompt_length + run.tokens - choice.cached)
+        uncached = run.prompt_length + run.tokens - choice.cached
+        pool.assign(run, choice.worker, now_ms, uncached=uncached)
         pool.homing.gone_to(run, choice, rooms, now_ms)
         pool.arm(run, now_ms + pool.config.accept_ms)
         effect = Send(choice.worker, self.start(run))
         run.fresh = False
         return effect
 
-    def _rooms(self) -> list[WorkerRoom]:
-        return [self._room(name, worker) for name, worker in self._pool.workers.with_room()]
+    def _rooms(self, now_ms: int) -> list[WorkerRoom]:
+        """Return the workers with room; one that keeps dying only if there is no other."""
+        pool = self._pool
+        found = pool.workers.with_room()
+        if not found:
+            return []
+        well = [it for it in found if not pool.quarantine.left_ms(it[0], now_ms)]
+        if not well and any(
+            worker.usable and not pool.quarantine.left_ms(name, now_ms)
+            for name, worker in pool.workers.items()
+        ):
+            return []
+        closed = self._closed()
+        return [self._room(name, worker, closed) for name, worker in well or found]
 
-    def _room(self, name: str, worker: Worker) -> WorkerRoom:
+    def _closed(self) -> frozenset[str]:
+        """Return the tiers for which no place is left: the free ones are kept for others, who
+        do not lend theirs."""
+        pool = self._pool
+        kept = {
+            name: tier.slots - pool.order.running(name)
+            for name, tier in pool.tiers.items()
+            if tier.slots and not tier.lendable and tier.slots > pool.order.running(name)
+        }
+        if not kept:
+            return _NOBODY
+        free = pool.workers.free()
+        total = sum(kept.values())
+        return frozenset(
+            name for name in pool.tiers if free <= total - kept.get(name, 0) and name not in kept
+        )
+
+    def _room(self, name: str, worker: Worker, closed: frozenset[str]) -> WorkerRoom:
         report, config = worker.report, self._pool.config
         kv_tokens = None
         if report.kv_tokens > 0:
@@ -70,4 +144,5 @@ class Dispatching:
             pending_prefill=worker.pending_prefill,
             batch=worker.batch,
             warmth=self._pool.homing.prefixes,
+            closed=closed,
         )

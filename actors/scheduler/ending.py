@@ -40,12 +40,16 @@ class Ending:
     def end(self, run: Run, outcome: RunOutcome) -> Effects:
         """End a run that no worker will end."""
         if run.stage == "queued":
-            self._pool.order.remove(run)
+            self._pool.withdraw(run)
         run.stage = "ending"
         self._pool.placed[run.spec.run_id] = run
         run.outcome = outcome
         run.attempt = self._pool.next_attempt()
         return [EndRun(run.spec, run.attempt, outcome)]
+
+    def refuse(self, run: Run, problem: Problem) -> Effects:
+        """End a run that has no place here."""
+        return self.end(run, RunOutcome(finish_reason="error", error=problem))
 
     def check(self, run: Run, now_ms: int) -> Effects:
         """Find out whether the run has ended behind our back."""
@@ -84,8 +88,7 @@ class Ending:
             return []
         self._pool.unassign(run)
         self._pool.placed.pop(run_id, None)
-        self._pool.order.settled(run, run.cached or 0, run.tokens, now_ms)
-        self._pool.order.remove(run)
+        self._pool.close(run, now_ms)
         return [Settle(delivery) for delivery in run.deliveries]
 
     def retry_later(self, run_id: str, now_ms: int) -> Effects:

@@ -8,6 +8,11 @@ class ServiceEstimate:
     def __init__(self, default_service_ms: int) -> None:
         self._service_ms = default_service_ms
 
+    @property
+    def service_ms(self) -> int:
+        """How long a run holds its slot."""
+        return self._service_ms
+
     def ended(self, held_ms: int) -> None:
         """Learn from a run that held its slot for `held_ms`."""
         self._service_ms += (held_ms - self._service_ms) // 8

@@ -230,9 +230,14 @@ class FairOrder:
         user = tier.users.get(run.spec.user_id)
         if user is None or run.spec.run_id not in user.waiting:
             return 0
-        before = min(run.place - user.head().place, len(user.waiting) - 1)
-        cost = user.queued * before // len(user.waiting)
+        before, cost = self._own_before(user, run)
         return 1 + before + self._others_before(tier, user, user.tag + cost)
+
+    @staticmethod
+    def _own_before(user: User, run: Run) -> tuple[int, int]:
+        """Return how many of the user's waiting runs go before this one, and their cost."""
+        before = min(run.place - user.head().place, len(user.waiting) - 1)
+        return before, user.queued * before // len(user.waiting)
 
     def ahead(self, tier: str, user_id: str) -> int:
         """Return how many runs would go before a new one of this user."""
@@ -271,6 +276,18 @@ class FairOrder:
         own = self._tier_of(tier)
         user = own.users.get(user_id)
         return 0 if user is None else max(0, user.tail - own.virtual)
+
+    def running(self, tier: str) -> int:
+        """Return how many runs of the tier are on workers."""
+        return self._tier_of(tier).running
+
+    def lag_of(self, run: Run) -> int:
+        """Return the cost between the tier's virtual time and the start tag of a waiting run."""
+        tier = self._tier_of(run.spec.tier)
+        user = tier.users.get(run.spec.user_id)
+        if user is None or run.spec.run_id not in user.waiting:
+            return 0
+        return max(0, user.tag + self._own_before(user, run)[1] - tier.virtual)
 
     def counts(self, tier: str, user_id: str) -> tuple[int, int]:
         """Return how many runs of the user wait, and how many are on workers."""

@@ -45,12 +45,14 @@ class TieredFcfs:
         self._tiers = {name: _TierQueue(name, tier.weight) for name, tier in tiers.items()}
         self._lowest = self._tiers[min(tiers, key=lambda name: tiers[name].weight)]
         self._virtual = 0
+        self._running: dict[str, str] = {}
 
     def __len__(self) -> int:
         return sum(len(tier) for tier in self._tiers.values())
 
     def push(self, run: Run, now_ms: int) -> None:  # noqa: ARG002
         """Add a run: `run.front` puts it before all fresh runs of its tier."""
+        self._running.pop(run.spec.run_id, None)
         tier = self._tier_of(run.spec.tier)
         if not len(tier):
             tier.tag = max(tier.tag, self._virtual)
@@ -86,12 +88,14 @@ class TieredFcfs:
         self._virtual = max(self._virtual, tier.tag)
         tier.tag += tier.step
         self.remove(run)
+        self._running[run.spec.run_id] = tier.name
 
     def progressed(self, run: Run, tokens: int, now_ms: int) -> None:
         """Tokens don't count."""
 
-    def settled(self, run: Run, cached: int, output: int, now_ms: int) -> None:
+    def settled(self, run: Run, cached: int, output: int, now_ms: int) -> None:  # noqa: ARG002
         """Costs don't count."""
+        self._running.pop(run.spec.run_id, None)
 
     def position(self, run: Run) -> int:
         """Return the run's place; takes time that grows with it."""
@@ -108,6 +112,15 @@ class TieredFcfs:
             if other is not own:
                 count += min(len(other), (len(own) + 1) * own.step // other.step)
         return count
+
+    def waiting(self, tier: str) -> int:
+        """Return how many runs of the tier wait."""
+        return len(self._tier_of(tier))
+
+    def running(self, tier: str) -> int:
+        """Return how many runs of the tier are on workers; takes time that grows with them."""
+        name = self._tier_of(tier).name
+        return sum(running == name for running in self._running.values())
 
     def first(self, limit: int) -> list[Run]:
         """Return the first `limit` runs."""

@@ -31,7 +31,11 @@ class Hearing:
             return []
         worker, reborn = taken
         self._pool.full = False
-        effects = self.lose(worker, now_ms) if reborn else []
+        effects: Effects = []
+        if reborn:
+            if not worker.lost:
+                self._pool.quarantine.died(report.worker, now_ms)
+            effects = self.lose(worker, now_ms)
         if self._pool.homing.prefixes.reported(report, now_ms):
             effects.append(Send(report.worker, ResendPrefixes()))
         worker.lost = False
@@ -66,14 +70,15 @@ class Hearing:
         if line.tokens > run.tokens:
             run.tokens, run.heard_ms = line.tokens, now_ms
             self._pool.order.progressed(run, line.tokens, now_ms)
+            if self._pool.gate is not None:
+                self._pool.gate.progressed(run)
         return []
 
     def _adopt(self, run: Run, name: str, line: RunningRun, now_ms: int) -> None:
         """A worker has a run that waits here: an earlier scheduler gave it to it."""
         self._pool.order.dispatched(run, 0, now_ms)
         run.stage, run.attempt, run.fresh = "dispatched", line.attempt, False
-        run.dispatched_ms = run.heard_ms = now_ms
-        self._pool.assign(run, name, uncached=0)
+        self._pool.assign(run, name, now_ms, uncached=0)
         self._pool.arm(run, now_ms + self._pool.config.accept_ms)
 
     def _missing(self, run_id: str, now_ms: int) -> Effects:
@@ -144,6 +149,7 @@ class Hearing:
             return []
         if incarnation and incarnation != worker.report.incarnation:
             return []
+        self._pool.quarantine.died(name, now_ms)
         return self.lose(worker, now_ms)
 
     def lose(self, worker: Worker, now_ms: int) -> Effects:

@@ -8,7 +8,10 @@ Here are submission and deadlines; `dispatching` has who goes where, `hearing` w
 say, `ending` how runs end, `telling` what others see, on one `pool`.
 """
 
-from actors.scheduler.config import SchedulerConfig
+from collections.abc import Mapping
+
+from actors.scheduler.config import SchedulerConfig, TierConfig
+from actors.scheduler.costs import Costs
 from actors.scheduler.dispatching import Dispatching
 from actors.scheduler.ending import Ending
 from actors.scheduler.hearing import Hearing
@@ -21,6 +24,7 @@ from actors.scheduler.state import (
     EndFailed,
     EndStored,
     Heard,
+    Reconfigured,
     Run,
     RunSubmitted,
     SchedulerMessage,
@@ -32,6 +36,7 @@ from actors.scheduler.views import run_list
 from contracts.errors import Problem
 from contracts.runs import RunOutcome
 from contracts.scheduling import (
+    AskAllowance,
     CancelQueued,
     DescribePool,
     DescribeRun,
@@ -40,6 +45,7 @@ from contracts.scheduling import (
     RunBegan,
     RunRejected,
     RunSettled,
+    SchedulerRequest,
     WatchRuns,
     WorkerGone,
     WorkerReport,
@@ -85,12 +91,10 @@ class SchedulerMachine:
                 effects = self._hearing.gone(name, incarnation, now_ms)
             case Asked(CancelQueued(run_id=run_id), reply_to):
                 effects = self._ending.cancel(run_id, reply_to, now_ms)
-            case Asked(WatchRuns(run_ids=run_ids)):
-                return self._telling.watch(run_ids, now_ms)
-            case Asked(DescribeRun(run_id=run_id), reply_to):
-                return [Answer(reply_to, run_list(self._pool.runs.get(run_id), self._pool.order))]
-            case Asked(DescribePool(limit=limit), reply_to):
-                return [self._telling.describe(reply_to, limit, now_ms)]
+            case Asked(request, reply_to):
+                return self._asked(request, reply_to, now_ms)
+            case Reconfigured(tiers, costs):
+                effects = self._reconfigured(tiers, costs)
             case EndStored(run_id):
                 effects = self._ending.forget(run_id, now_ms)
             case EndFailed(run_id):
@@ -103,6 +107,19 @@ class SchedulerMachine:
         if isinstance(message, RunSubmitted) and not self._pool.listening(now_ms):
             effects += self._telling.first_notice(message.spec.run_id, now_ms)
         return effects
+
+    def _asked(self, request: SchedulerRequest, reply_to: str, now_ms: int) -> Effects:
+        match request:
+            case WatchRuns(run_ids=run_ids):
+                return self._telling.watch(run_ids, now_ms)
+            case DescribeRun(run_id=run_id):
+                return [Answer(reply_to, run_list(self._pool.runs.get(run_id), self._pool.order))]
+            case DescribePool(limit=limit):
+                return [self._telling.describe(reply_to, limit, now_ms)]
+            case AskAllowance():
+                return [self._telling.allowance(request, reply_to, now_ms)]
+            case CancelQueued(run_id=run_id):
+                return self._ending.cancel(run_id, reply_to, now_ms)
 
     def _submitted(self, message: RunSubmitted, now_ms: int) -> Effects:
         run_id = message.spec.run_id
@@ -118,15 +135,37 @@ class SchedulerMachine:
             self._pool.listen_until_ms = max(self._pool.listen_until_ms, now_ms + 200)
         if self._pool.early.pop(run_id, None) is not None:
             return self._ending.end(run, RunOutcome(finish_reason="cancelled"))
-        if len(self._pool.order) >= self._pool.config.queue_max and run.fresh:
+        return self._judged(run, now_ms)
+
+    def _judged(self, run: Run, now_ms: int) -> Effects:
+        """Let a run wait, or end it because there is no place for it."""
+        pool, gate = self._pool, self._pool.gate
+        effects: Effects = []
+        if gate is not None:
+            verdict = gate.submitted(run, now_ms)
+            if verdict.problem is not None:
+                return self._ending.refuse(run, verdict.problem)
+            if verdict.victim is not None:
+                problem = gate.problem_when_full(verdict.victim.spec.tier)
+                effects = self._ending.refuse(verdict.victim, problem)
+            if verdict.deferred:
+                pool.shelve(run, now_ms)
+                return effects
+        elif len(pool.order) >= pool.config.queue_max and run.fresh:
+            wait_ms = self._telling.wait_ms(run.spec.tier)
             problem = Problem(
-                code="at_capacity",
-                detail="The queue is full.",
-                retry_after_ms=self._telling.wait_ms(run.spec.tier),
+                code="at_capacity", detail="The queue is full.", retry_after_ms=wait_ms
             )
-            return self._ending.end(run, RunOutcome(finish_reason="error", error=problem))
-        self._pool.expect(run)
-        self._pool.wait(run, now_ms)
+            return self._ending.refuse(run, problem)
+        pool.expect(run)
+        pool.wait(run, now_ms)
+        return effects
+
+    def _reconfigured(self, tiers: Mapping[str, TierConfig], costs: Costs) -> Effects:
+        pool = self._pool
+        if pool.gate is not None:
+            pool.gate.reconfigure(tiers, costs)
+            pool.full = False
         return []
 
     def _fresh(self, message: RunSubmitted) -> bool:
@@ -136,12 +175,19 @@ class SchedulerMachine:
 
     def _tick(self, now_ms: int) -> Effects:
         effects: Effects = []
+        self._pool.full = False
         for name in self._pool.workers.silent(now_ms):
+            self._pool.quarantine.died(name, now_ms)
             effects += self._hearing.lose(self._pool.workers[name], now_ms)
         self._pool.workers.forget_stopped()
         for run in self._pool.due(now_ms):
             effects += self._overdue(run, now_ms)
         self._forget_early(now_ms)
+        for run in self._telling.look(now_ms):
+            self._pool.expect(run)
+            self._pool.wait(run, now_ms)
+        effects += self._dispatching.dispatch(now_ms)
+        effects += self._dispatching.reclaim(now_ms)
         effects += self._telling.notices(now_ms)
         return effects + self._telling.announce(now_ms)
 

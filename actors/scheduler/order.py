@@ -111,6 +111,14 @@ class Order(Protocol):
         """Return how many runs would go before a new one of this user, by estimate."""
         ...
 
+    def waiting(self, tier: str) -> int:
+        """Return how many runs of the tier wait."""
+        ...
+
+    def running(self, tier: str) -> int:
+        """Return how many runs of the tier are on workers."""
+        ...
+
     def first(self, limit: int) -> list[Run]:
         """Return up to `limit` waiting runs in the order in which they would go; takes time
         that grows with `limit` and the number of users."""

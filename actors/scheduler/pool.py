@@ -8,10 +8,13 @@ from actors.scheduler.config import SchedulerConfig
 from actors.scheduler.estimate import ServiceEstimate
 from actors.scheduler.fair import FairOrder
 from actors.scheduler.fcfs import TieredFcfs
+from actors.scheduler.gate import Gate
 from actors.scheduler.homing import Homing
 from actors.scheduler.lengths import Lengths
 from actors.scheduler.order import Order
+from actors.scheduler.quarantine import Quarantine
 from actors.scheduler.state import Effect, Run
+from actors.scheduler.tiers import Tiers
 from actors.scheduler.workers import Workers
 
 Effects = list[Effect]
@@ -45,6 +48,9 @@ class Pool:
         else:
             self.order = self.fair = self._fair()
         self.lengths = Lengths()
+        self.gate = Gate(config, self.fair, self.lengths) if self.fair is not None else None
+        self.tiers = self.gate.tiers if self.gate is not None else Tiers(config.tiers)
+        self.quarantine = Quarantine()
         self.early: dict[str, int] = {}
         self.full = False
         self._due: list[tuple[int, int, Run]] = []
@@ -90,9 +96,19 @@ class Pool:
         run.skips = 0
         self.placed.pop(run.spec.run_id, None)
         self.order.push(run, now_ms)
+        if self.gate is not None:
+            self.gate.entered(run)
 
-    def assign(self, run: Run, worker_id: str, *, uncached: int) -> None:
+    def shelve(self, run: Run, now_ms: int) -> None:
+        """Let the run wait for calmer times, outside the order."""
+        run.stage = "queued"
+        run.queued_ms = now_ms
+
+    def assign(self, run: Run, worker_id: str, now_ms: int, *, uncached: int) -> None:
         """Give a run that does not wait any more to a worker."""
+        if self.gate is not None:
+            self.gate.dispatched(run, now_ms)
+        run.dispatched_ms = run.heard_ms = now_ms
         worker = self.workers[worker_id]
         run.worker = worker_id
         run.prefill = uncached
@@ -101,6 +117,19 @@ class Pool:
         worker.kv_given += run.kv_need
         worker.pending_prefill += uncached
         self.placed[run.spec.run_id] = run
+
+    def withdraw(self, run: Run) -> None:
+        """Take a run out of the order, or off the shelf, without a place."""
+        self.order.remove(run)
+        if self.gate is not None:
+            self.gate.left(run)
+
+    def close(self, run: Run, now_ms: int) -> None:
+        """The run is over: charge what it really used, once."""
+        self.order.settled(run, run.cached or 0, run.tokens, now_ms)
+        self.order.remove(run)
+        if self.gate is not None:
+            self.gate.ended(run)
 
     def prefilled(self, run: Run) -> None:
         """The run's first token is there: its prompt is computed."""

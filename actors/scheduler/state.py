@@ -1,12 +1,16 @@
 """What a scheduler machine is told, what it asks for, and what it knows. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from actors.scheduler.config import TierConfig
+from actors.scheduler.costs import Costs
 from contracts.events import RunQueued
 from contracts.runs import Degradation, RunOutcome, RunSpec
 from contracts.scheduling import (
     AbortRun,
+    Allowance,
     CancelTaken,
     DropRun,
     PoolStatus,
@@ -76,7 +80,17 @@ class Tick:
     """Time has passed."""
 
 
-SchedulerMessage = RunSubmitted | Heard | Asked | EndStored | EndFailed | ClosedChecked | Tick
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """Other tiers and costs hold from now on."""
+
+    tiers: Mapping[str, TierConfig]
+    costs: Costs
+
+
+SchedulerMessage = (
+    RunSubmitted | Heard | Asked | EndStored | EndFailed | ClosedChecked | Reconfigured | Tick
+)
 
 
 # --- effects ---------------------------------------------------------------------------------
@@ -129,7 +143,7 @@ class Answer:
     """Reply to a request."""
 
     to: str
-    body: CancelTaken | RunList
+    body: CancelTaken | RunList | Allowance
 
 
 @dataclass(frozen=True, slots=True)

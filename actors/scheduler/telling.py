@@ -4,11 +4,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from actors.scheduler.gate import Standing
 from actors.scheduler.pool import Effects, Pool
 from actors.scheduler.state import Answer, Broadcast, Notify, Run
 from actors.scheduler.views import pool_list
 from contracts.events import RunQueued
-from contracts.scheduling import PoolStatus
+from contracts.scheduling import Allowance, AskAllowance, DegradationLevel, PoolStatus
+
+_LOOK_MS = 200
+_UNKNOWN_MS = 5_000
 
 
 class Telling:
@@ -20,6 +24,7 @@ class Telling:
         self._status_ms = 0
         self._status: PoolStatus | None = None
         self._first_ms = now_ms
+        self._looked_ms = 0
         self._firsts = 0
         self._silent = True
         self._watched: dict[str, int] = {}
@@ -79,17 +84,56 @@ class Telling:
         run.noticed = position = max(1, position)
         run.fresh = False
         run.notice_attempt = run.notice_attempt or self._pool.next_attempt()
-        eta_ms = self._pool.estimate.wait_ms(position, self._pool.workers.slots())
-        event = RunQueued(position=position, eta_ms=eta_ms)
+        event = RunQueued(
+            position=position, eta_ms=self._eta_ms(run, position), degraded=run.degraded
+        )
         return Notify(run.spec.run_id, run.notice_attempt, event)
+
+    def _eta_ms(self, run: Run, position: int) -> int | None:
+        """Return the fair order's expected wait for this run."""
+        pool = self._pool
+        expected_ms = None
+        if pool.gate is not None and pool.fair is not None:
+            lag = pool.fair.lag_of(run)
+            expected_ms = pool.gate.waits.place_ms(run.spec.tier, lag, position)
+        if expected_ms is not None:
+            return expected_ms
+        return pool.estimate.wait_ms(position, pool.workers.slots())
+
+    def look(self, now_ms: int) -> list[Run]:
+        """Measure how the pool stands, and return the deferred runs whose time has come."""
+        pool = self._pool
+        if pool.gate is None or 0 <= now_ms - self._looked_ms < _LOOK_MS:
+            return []
+        self._looked_ms = now_ms
+        usable = [worker for _, worker in pool.workers.items() if worker.usable]
+        full = max((int(worker.report.kv_used * 1_000) for worker in usable), default=0)
+        standing = Standing(
+            slots=pool.workers.slots(),
+            room=bool(pool.workers.with_room()),
+            service_ms=pool.estimate.service_ms,
+            kv_permille=full,
+            placed=pool.placed.values(),
+        )
+        return pool.gate.look(standing, now_ms)
+
+    def allowance(self, ask: AskAllowance, reply_to: str, now_ms: int) -> Answer:
+        """Answer an edge what a user may do."""
+        gate = self._pool.gate
+        if gate is None:
+            return Answer(reply_to, Allowance(tier=ask.tier))
+        return Answer(reply_to, gate.allowance(ask, now_ms))
 
     def wait_ms(self, tier: str) -> int:
         """Return how long a new run of this tier would wait, by estimate."""
+        if self._pool.gate is not None:
+            known_ms = self._pool.gate.waits.wait_ms(tier)
+            return _UNKNOWN_MS if known_ms is None else known_ms
         if not len(self._pool.order) and self._pool.workers.with_room():
             return 0
         ahead = self._pool.order.ahead(tier, "") + 1
         wait_ms = self._pool.estimate.wait_ms(ahead, self._pool.workers.slots())
-        return 5_000 if wait_ms is None else wait_ms
+        return _UNKNOWN_MS if wait_ms is None else wait_ms
 
     def announce(self, now_ms: int) -> Effects:
         """Tell the edges how the pool stands, once its workers had time to report: until then
@@ -98,7 +142,7 @@ class Telling:
             return []
         status = self._pool_status(now_ms)
         last = self._status
-        changed = last is None or (status.healthy, status.admit) != (last.healthy, last.admit)
+        changed = last is None or _news(status) != _news(last)
         if not changed and now_ms - self._status_ms < self._pool.config.status_ms:
             return []
         self._status, self._status_ms = status, now_ms
@@ -107,13 +151,25 @@ class Telling:
     def _pool_status(self, now_ms: int) -> PoolStatus:
         config = self._pool.config
         slots = self._pool.workers.slots()
-        room = len(self._pool.order) < config.queue_max
-        waits = {name: self.wait_ms(name) for name in config.tiers}
-        admit = {
-            name: slots > 0 and room and waits[name] <= tier.wait_limit_ms
-            for name, tier in config.tiers.items()
-        }
-        over = [waits[n] - config.tiers[n].wait_limit_ms for n, ok in admit.items() if not ok]
+        gate, tiers = self._pool.gate, self._pool.tiers
+        level: DegradationLevel = "normal"
+        waits = {name: self.wait_ms(name) for name in tiers}
+        if gate is not None:
+            admit = {name: slots > 0 and gate.admission.admits(name) for name in tiers}
+            ladder = gate.ladder
+            level, why = ladder.level, ladder.why
+            ask = tuple(name for name in tiers if gate.admission.asked(name))
+            smaller = bool(config.fallback) and ladder.reached("downgraded")
+            downgrade = tuple(n for n in tiers if smaller and tiers.suffers(n, "downgrade"))
+            over = [gate.admission.full_ms(n) for n, ok in admit.items() if not ok]
+        else:
+            room = len(self._pool.order) < config.queue_max
+            admit = {
+                name: slots > 0 and room and waits[name] <= tier.wait_limit_ms
+                for name, tier in tiers.items()
+            }
+            why, ask, downgrade = "", (), ()
+            over = [waits[n] - tiers[n].wait_limit_ms for n, ok in admit.items() if not ok]
         engine = next((w.report.engine for _, w in self._pool.workers.items()), "vllm")
         return PoolStatus(
             pool=config.pool,
@@ -128,12 +184,26 @@ class Telling:
             engine=engine,
             at_ms=now_ms,
             epoch=self._pool.term,
+            level=level,
+            why=why,
+            downgrade=downgrade,
+            ask=ask,
+            waits_ms=waits,
         )
 
     def describe(self, reply_to: str, limit: int, now_ms: int) -> Answer:
         """Answer an operator."""
-        workers = [self._pool.workers.view(n, w, now_ms) for n, w in self._pool.workers.items()]
+        left = self._pool.quarantine.left_ms
+        workers = [
+            self._pool.workers.view(n, w, now_ms, quarantined_ms=left(n, now_ms))
+            for n, w in self._pool.workers.items()
+        ]
         slots = self._pool.workers.slots()
         listed = pool_list(self._pool.placed, self._pool.order, self._pool.estimate, slots, limit)
         body = msgspec.structs.replace(listed, workers=tuple(workers))
         return Answer(reply_to, body)
+
+
+def _news(status: PoolStatus) -> tuple[object, ...]:
+    """Return what is told at once when it changes."""
+    return status.healthy, status.admit, status.level, status.ask

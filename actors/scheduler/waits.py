@@ -150,6 +150,19 @@ class Waits:
             before_ms = waiting * gap_ms if by_tag_ms is None else max(before_ms, by_tag_ms)
         return min(before_ms, waiting * gap_ms) + gap_ms
 
+    def place_ms(self, tier: str, lag: int, position: int) -> int | None:
+        """Return how long a waiting run will wait yet whose start tag lies `lag` beyond the
+        tier's virtual time, and which is the `position`-th, by estimate; None while there are
+        no workers."""
+        if self._slots == 0:
+            return None
+        gap_ms = self.gap_ms()
+        before_ms = position * gap_ms
+        speed = self._speeds.get(tier)
+        if speed is not None and speed.gained > 0:
+            before_ms = max(before_ms, lag * speed.over_ms // speed.gained)
+        return min(before_ms, max(position, len(self._order)) * gap_ms)
+
     def _firsts_before(self, tier: str) -> int:
         """Return how many runs go before a newcomer: those of users who wait for their first
         one too, and what the other tiers get meanwhile."""

@@ -64,7 +64,8 @@ class Workers:
 
     def heard(self, report: WorkerReport, now_ms: int) -> tuple[Worker, bool] | None:
         """Take a report. Returns the worker and whether it is a new incarnation (whatever
-        was assigned to the old one is lost); None if the report is late."""
+        was assigned to the old one is lost); None if the report is late. Whether it counted as
+        lost until now stands in it still."""
         known = self._workers.get(report.worker)
         if known is None:
             known = self._workers[report.worker] = Worker(report, now_ms)
@@ -75,7 +76,6 @@ class Workers:
         reborn = report.incarnation != last.incarnation
         known.report = report
         known.heard_ms = now_ms
-        known.lost = False
         return known, reborn
 
     def silent(self, now_ms: int) -> list[str]:
@@ -92,6 +92,10 @@ class Workers:
             if worker.lost and not worker.assigned:
                 del self._workers[name]
 
+    def free(self) -> int:
+        """Return the free places of all workers."""
+        return sum(max(0, worker.credit) for worker in self._workers.values())
+
     def with_room(self) -> list[tuple[str, Worker]]:
         """Return the workers that have a free slot."""
         found = []
@@ -106,7 +110,9 @@ class Workers:
         """Return the slots of all ready workers."""
         return sum(worker.report.slots for worker in self._workers.values() if worker.usable)
 
-    def view(self, name: str, worker: Worker, now_ms: int) -> WorkerView:
+    def view(
+        self, name: str, worker: Worker, now_ms: int, *, quarantined_ms: int = 0
+    ) -> WorkerView:
         """Return what an operator sees of a worker."""
         report = worker.report
         return WorkerView(
@@ -122,4 +128,5 @@ class Workers:
             host=report.host,
             incarnation=report.incarnation,
             silent_ms=max(0, now_ms - worker.heard_ms),
+            quarantined_ms=quarantined_ms,
         )

@@ -122,6 +122,7 @@ WORKER_VIEW = scheduling.WorkerView(
     host="node-1",
     incarnation=1_700_000_000_001,
     silent_ms=130,
+    quarantined_ms=10_000,
 )
 CHAT = records.Chat(
     chat_id="chat_1",

@@ -2,9 +2,10 @@
 
 from typing import TypeVar
 
+import msgspec
 import pytest
 
-from actors.scheduler.config import SchedulerConfig
+from actors.scheduler.config import SchedulerConfig, TierConfig
 from actors.scheduler.machine import SchedulerMachine
 from actors.scheduler.state import (
     Answer,
@@ -25,7 +26,7 @@ from actors.scheduler.state import (
     Tick,
 )
 from contracts.log import CLOSING_ATTEMPT
-from contracts.runs import RunOutcome, RunSpec, Sampling, Tier
+from contracts.runs import RunOutcome, RunSpec, Sampling, Tier, Usage
 from contracts.scheduling import (
     AbortRun,
     CancelQueued,
@@ -38,6 +39,7 @@ from contracts.scheduling import (
     RunRejected,
     RunSettled,
     StartRun,
+    WatchRuns,
     WorkerGone,
     WorkerReport,
     WorkerState,
@@ -63,7 +65,7 @@ def spec(run_id: str, tier: Tier = "free", chat_id: str | None = "chat") -> RunS
 class Pool:
     """A machine after its listening time, with workers that report on command."""
 
-    def __init__(self, *, term: int = 3, listening: bool = False, **config: int) -> None:
+    def __init__(self, *, term: int = 3, listening: bool = False, **config: object) -> None:
         self.config = SchedulerConfig(
             pool="default",
             model="m",
@@ -530,3 +532,124 @@ def test_run_that_every_worker_rejects_for_ever_ends_openly() -> None:
         pool.report("gpu_a")
         ends += of(EndRun, pool.tick())
     assert [end.outcome.finish_reason for end in ends] == ["error"]
+
+
+def test_tier_that_lent_its_place_takes_it_back_from_a_run_without_output() -> None:
+    tiers = {"paid": TierConfig(100, 60_000, slots=1), "free": TierConfig(10, 60_000)}
+    pool = Pool(tiers=tiers)
+    pool.report(slots=2)
+    pool.submit("run_f1")
+    pool.submit("run_f2")
+    pool.report(slots=2, runs={"run_f1": 3, "run_f2": 0})
+    pool.submit("run_p", tier="paid")
+    effects = pool.tick()
+    drops = [send for send in of(Send, effects) if isinstance(send.command, DropRun)]
+    assert [send.command.run_id for send in drops] == ["run_f2"]  # type: ignore[union-attr]
+    assert starts(effects) == [("gpu_a", "run_p")]
+    assert starts(pool.settle("run_p", STOPPED)) == [("gpu_a", "run_f2")]
+
+
+def test_place_that_is_kept_and_not_lent_stays_free() -> None:
+    tiers = {
+        "paid": TierConfig(100, 60_000, slots=1, lendable=False),
+        "free": TierConfig(10, 60_000),
+    }
+    pool = Pool(tiers=tiers)
+    pool.report(slots=2)
+    assert starts(pool.submit("run_f1")) == [("gpu_a", "run_f1")]
+    assert starts(pool.submit("run_f2")) == []
+    assert starts(pool.submit("run_p", tier="paid")) == [("gpu_a", "run_p")]
+
+
+def test_worker_that_dies_again_gets_nothing_while_another_lives() -> None:
+    pool = Pool()
+    pool.report("gpu_a", slots=1)
+    pool.report("gpu_b", slots=1)
+    for incarnation in (2, 3):
+        pool.report("gpu_a", slots=1, incarnation=incarnation)
+    assert starts(pool.submit("run_1")) == [("gpu_b", "run_1")]
+    assert starts(pool.submit("run_2")) == []
+    effects = pool.tell(Heard(WorkerGone(worker="gpu_b")))
+    assert starts(effects) == [("gpu_a", "run_1")]
+
+
+def test_watched_run_is_told_its_place_when_it_changes_and_once_a_second() -> None:
+    pool = Pool(notices_max=0)
+    pool.report(slots=1)
+    for number in range(4):
+        assert not of(Notify, pool.submit(f"run_{number}"))
+    first = of(Notify, pool.tell(Asked(WatchRuns(run_ids=("run_3", "run_unknown")), "")))
+    assert [(n.run_id, n.event.position) for n in first] == [("run_3", 3)]
+    pool.settle("run_0", STOPPED)
+    told = []
+    for _ in range(19):
+        pool.report(slots=1, runs={"run_1": 1})
+        told += of(Notify, pool.tick())
+    assert [(n.run_id, n.event.position) for n in told] == [("run_3", 2)]
+
+
+def test_watched_run_that_nobody_watches_any_more_is_told_nothing() -> None:
+    pool = Pool(notices_max=0, watch_ms=1_000)
+    pool.report(slots=1)
+    for number in range(4):
+        pool.submit(f"run_{number}")
+    pool.tell(Asked(WatchRuns(run_ids=("run_3",)), ""))
+    pool.now_ms += 2_000
+    pool.settle("run_0", STOPPED)
+    assert not [notify for _ in range(40) for notify in of(Notify, pool.tick())]
+
+
+def test_worker_that_claims_more_room_than_it_has_costs_no_run() -> None:
+    pool = Pool()
+    pool.report("gpu_a", slots=1_000)
+    for number in range(5):
+        pool.submit(f"run_{number}")
+    for number in range(1, 5):
+        worker, attempt = pool.started[f"run_{number}"]
+        no = RunRejected(run_id=f"run_{number}", attempt=attempt, worker=worker, reason="full")
+        pool.tell(Heard(no))
+    pool.report("gpu_b", slots=8)
+    pool.tell(Heard(WorkerGone(worker="gpu_a")))
+    assert {worker for worker, _ in pool.started.values()} == {"gpu_b"}
+
+
+def test_clock_that_jumps_back_and_forth_loses_and_doubles_nothing() -> None:
+    pool = Pool()
+    pool.report(slots=1)
+    pool.submit("run_1")
+    pool.submit("run_2")
+    pool.now_ms -= 900
+    pool.tick(0)
+    pool.now_ms += 60_000
+    pool.report(slots=1, runs={"run_1": 3})
+    effects = pool.settle("run_1", STOPPED)
+    assert of(Settle, effects) == [Settle(1)]
+    assert starts(effects) == [("gpu_a", "run_2")]
+
+
+def test_counts_that_are_late_doubled_or_fall_charge_each_token_once() -> None:
+    pool = Pool()
+    pool.report(slots=1)
+    pool.submit("run_1")
+    pool.submit("run_2")
+    fair = pool.machine._pool.fair
+    assert fair is not None
+    for tokens in (3, 300, 200, 300, 0):
+        pool.report(slots=1, runs={"run_1": tokens})
+    outcome = RunOutcome(finish_reason="stop", usage=Usage(completion_tokens=310))
+    pool.settle("run_1", outcome)
+    pool.settle("run_1", outcome)
+    pool.settle("run_2", RunOutcome(finish_reason="stop", usage=Usage(completion_tokens=10)))
+    costs = pool.config.costs
+    assert fair._tiers["free"].charged == costs.charge(6, 0, 320)
+
+
+def test_ten_thousand_chats_of_one_user_do_not_hold_up_another() -> None:
+    pool = Pool(queue_max=20_000)
+    pool.report(slots=1)
+    for number in range(10_000):
+        pool.submit(f"run_{number}")
+    light = RunSubmitted(msgspec.structs.replace(spec("run_light"), user_id="light"), 20_000)
+    pool.tell(light)
+    current = next(iter(pool.started))
+    assert starts(pool.settle(current, STOPPED)) == [("gpu_a", "run_light")]
