@@ -17,6 +17,8 @@ from actors.scheduler.state import (
     Asked,
     Effect,
     Heard,
+    Reconfigured,
+    Reconfigured,
     RunSubmitted,
     SchedulerMessage,
     Tick,
@@ -83,10 +85,22 @@ class SchedulerActor:
             waiting=len(self._inbox),
         )
 
+    def reconfigure(self, config: SchedulerConfig) -> None:
+        """Go by the tiers and costs of `config` from the next decision on."""
+        self._config = config
+        if self._term:
+            self._put(Reconfigured(config.tiers, config.costs))
+
     @property
     def leads(self) -> bool:
         """Whether it may act as the pool's scheduler now."""
         return bool(self._term) and self._lease.held
+
+    def reconfigure(self, config: SchedulerConfig) -> None:
+        """Take the tiers and costs of `config` for the next decision, and what else is in it
+        with the next gain of the lease."""
+        self._config = config
+        self._put(Reconfigured(config.tiers, config.costs))
 
     async def run(self) -> None:
         """Stand by for the lease and schedule while it is held, until `stop`."""

@@ -13,12 +13,14 @@ from actors.scheduler.state import Run
 
 _SAMPLE = 32
 _VISITS = 4
+_NEWEST = 8
 
 
 @dataclass(slots=True, eq=False)
 class User:
     """A user within a tier. `tag` is the start tag, in cost; `queued` the predicted cost of
-    the runs that wait, `running` counts those on workers. `mark` and `tail_mark` name the
+    the runs that wait, `running` counts those on workers, `homed` are those that wait by
+    their homes. `mark` and `tail_mark` name the
     entries of the heaps that count, 0: none; `resumed`: the tag is from before a take-over,
     when runs were waiting, and stands as it is."""
 
@@ -27,6 +29,7 @@ class User:
     queued: int = 0
     running: int = 0
     waiting: "OrderedDict[str, Run]" = field(default_factory=OrderedDict)
+    homed: "dict[str, OrderedDict[str, Run]]" = field(default_factory=dict)
     mark: int = 0
     tail_mark: int = 0
     arrivals: int = 0
@@ -36,6 +39,17 @@ class User:
     def tail(self) -> int:
         """The start tag of a run that would come now."""
         return self.tag + self.queued
+
+    def at_home(self, worker: str) -> list[Run]:
+        """Return some of the waiting runs whose home this is: the newest, which follow what the
+        worker has just answered, and the oldest."""
+        homed = self.homed.get(worker)
+        if homed is None:
+            return []
+        found = list(islice(reversed(homed.values()), _NEWEST))
+        if len(homed) > _NEWEST:
+            found.append(next(iter(homed.values())))
+        return found
 
     def head(self) -> Run:
         """The first waiting run; there must be one."""
@@ -87,6 +101,8 @@ class Backlog:
         run.place = user.arrivals
         run.cost = cost
         user.waiting[run.spec.run_id] = run
+        if run.home:
+            user.homed.setdefault(run.home, OrderedDict())[run.spec.run_id] = run
         user.queued += cost
         self.waiting += 1
         self.queued += cost
@@ -99,6 +115,11 @@ class Backlog:
         user = self.users.get(run.spec.user_id)
         if user is None or user.waiting.pop(run.spec.run_id, None) is None:
             return False
+        if run.home:
+            homed = user.homed[run.home]
+            del homed[run.spec.run_id]
+            if not homed:
+                del user.homed[run.home]
         user.queued -= run.cost
         self.waiting -= 1
         self.queued -= run.cost

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from actors.scheduler.backlog import Backlog, User, first_runs
+from actors.scheduler.backlog import Backlog, User
 from actors.scheduler.order import Choice, WorkerRoom
 from actors.scheduler.state import Run
 
 _FEW_RUNS = 4
-_PEEK = 4
 _FRONT_LOOKS = 8
 _TRIES = 3
 _HIT_PERCENT = 30
@@ -135,9 +134,11 @@ def _warmest(users: Sequence[User], rooms: Sequence[WorkerRoom]) -> Choice | Non
     by_name = {room.worker: room for room in rooms}
     scored: list[tuple[int, int, Run]] = []
     for user in users:
-        for run in first_runs(user, _PEEK):
+        if not user.homed:
+            continue
+        for run in (run for name in by_name for run in user.at_home(name)):
             hit = run.home_hit
-            if run.home not in by_name or hit * 100 < run.prompt_length * _HIT_PERCENT:
+            if hit * 100 < run.prompt_length * _HIT_PERCENT:
                 continue
             cost = 10 * (run.prompt_length - hit) + 20 * run.predicted + hit
             scored.append((-hit * 1_000_000 // max(1, cost), run.arrival, run))
