@@ -71,10 +71,10 @@ class RunSpec(Wire):
 
     `chat_id` None marks an API run: it belongs to no chat, its log's end entry is its
     terminal event. `message_id` is the answer's. `block_keys` name the prompt's prefix
-    blocks for affinity (empty until the scheduler uses them). `reader` names the edge that
-    alone reads the answer, where nobody wants it once that edge is gone ("": others may).
-    `deferrable`: it may wait for a calmer time. `degraded` says what was done to it before it
-    was queued.
+    blocks for affinity (`contracts.block_keys`), `home` the worker that answered in this chat
+    last ("": not known): both are hints. `reader` names the edge that alone reads the answer,
+    where nobody wants it once that edge is gone ("": others may). `deferrable`: it may wait
+    for a calmer time. `degraded` says what was done to it before it was queued.
     """
 
     run_id: str
