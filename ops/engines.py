@@ -12,7 +12,8 @@ from contracts.ports.engine import BlockChange, Engine, EngineInfo, EngineLoad, 
 from contracts.runs import Sampling
 from ops.model_files import ModelFiles
 from ops.notify import Notifier
-from ops.settings import BadSetting, Settings
+from ops.setting_values import BadSetting
+from ops.settings import Settings
 
 _SIM_VOCABULARY = 512
 

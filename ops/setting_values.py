@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from contracts.runs import TIERS
+from contracts.errors import ParleyError
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 _POOL = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _SECRET = re.compile(r"//[^@/\s]*@")
+
+
+class BadSetting(ParleyError):
+    """A setting that cannot be used; the message names its key, its source and what fits."""
 
 
 def text(raw: object) -> str:
@@ -158,20 +162,6 @@ def arguments(raw: object) -> Mapping[str, object]:
             raise ValueError("NAME=VALUE")
         result[name.strip().replace("-", "_")] = _json_or_text(value)
     return result
-
-
-def tiers(low: int, high: int, **defaults: int) -> Callable[[object], Mapping[str, int]]:
-    """Return a parser of TIER=NUMBER pairs; a tier not named keeps its default."""
-    number = integer(low, high)
-
-    def parse(raw: object) -> Mapping[str, int]:
-        given = arguments(raw)
-        unknown = [name for name in given if name not in TIERS]
-        if unknown:
-            raise ValueError("TIER=NUMBER with a tier of " + ", ".join(TIERS))
-        return {tier: number(given.get(tier, defaults[tier])) for tier in TIERS}
-
-    return parse
 
 
 def spelled(value: object) -> Sequence[str]:

@@ -20,7 +20,9 @@ from contracts.subjects import scheduler_workers
 from ops import nats_server
 from ops.model_files import find_model
 from ops.placement import deal_workers, nvidia_cards, place, usual_workers
-from ops.settings import Role, Settings, as_environment, as_flags
+from ops.setting_table import Role
+from ops.settings import Settings, as_environment, as_flags
+from ops.settings_copy import SettingsCopy
 from ops.streams import declare_streams
 from ops.supervision import leftovers
 from ops.supervision.output import Screen
@@ -47,6 +49,7 @@ class Stack:
         self._settings = settings
         self._debug = debug
         self._screen = Screen()
+        self._settings_copy = SettingsCopy(settings, self._screen)
         gpus = settings.gpus or usual_workers(settings.engine)
         self._pool_of = dict(deal_workers(settings.pools, gpus))
         self._metrics: dict[str, int] = {}
@@ -83,6 +86,7 @@ class Stack:
                     "another with --port."
                 )
             lock.publish(self._facts())
+            self._settings_copy.write()
             if self._settings.nats:
                 await self._prepare_nats(self._settings.nats)
             plans = self._plans()
@@ -148,7 +152,7 @@ class Stack:
             self._metrics[name] = nats_server.free_port()
             words = (*words, "--metrics-port", str(self._metrics[name]))
         debug = ("--debug",) if self._debug else ()
-        flags = as_flags(self._settings, role)
+        flags = (*as_flags(self._settings, role), *self._settings_copy.flags)
         argv = (sys.executable, "-m", "ops.cli", *debug, role, *flags, "--id", name, *words)
         command = Command(argv, self._environ(environ or {}))
         gpu = role == "gpu"
@@ -229,6 +233,7 @@ class Stack:
         if self._settings.engine == "sim":
             self._screen.line("simulated engine: the answers are made-up words")
         self._screen.line(f"ready {self.url}")
+        await self._settings_copy.follow()
 
 
 def stop_time_ms(role: Role, drain_s: int) -> int:

@@ -18,7 +18,6 @@ from actors.scheduler.state import (
     Effect,
     Heard,
     Reconfigured,
-    Reconfigured,
     RunSubmitted,
     SchedulerMessage,
     Tick,
@@ -95,12 +94,6 @@ class SchedulerActor:
     def leads(self) -> bool:
         """Whether it may act as the pool's scheduler now."""
         return bool(self._term) and self._lease.held
-
-    def reconfigure(self, config: SchedulerConfig) -> None:
-        """Take the tiers and costs of `config` for the next decision, and what else is in it
-        with the next gain of the lease."""
-        self._config = config
-        self._put(Reconfigured(config.tiers, config.costs))
 
     async def run(self) -> None:
         """Stand by for the lease and schedule while it is held, until `stop`."""

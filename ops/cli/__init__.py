@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from contracts.errors import ParleyError
-from ops.settings import BadSetting
+from ops.setting_values import BadSetting
 
 VERSION = "0.1.0"
 _FAILED, _WRONG_USAGE = 1, 2
@@ -25,6 +25,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "key": ("ops.cli.accounts:key", "Create API keys."),
     "doctor": ("ops.cli.doctor:doctor", "Check this machine and say what to do."),
     "bench": ("ops.bench.cli:bench", "Measure."),
+    "chaos": ("ops.chaos.cli:chaos", "Break a stack of its own and compare what came out."),
     "edge": ("ops.cli.roles:edge", "Run one edge."),
     "session": ("ops.cli.roles:session", "Run one host of session actors."),
     "scheduler": ("ops.cli.roles:scheduler", "Run the schedulers of the pools."),

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from ops.settings import FILE_NAME, Role, Setting, flags_of, load, read_file
+from ops.setting_table import Role, Setting, flags_of
+from ops.settings import FILE_NAME, load, read_file
 
 Body = Callable[..., Any]
 

@@ -15,7 +15,8 @@ from ops.cli import named_error
 from ops.cli.options import with_settings
 from ops.model_files import NoModelFiles
 from ops.notify import Notifier
-from ops.settings import BadSetting, Settings
+from ops.setting_values import BadSetting
+from ops.settings import Settings
 from ops.telemetry import configure_logging, serve_metrics
 
 _HOPELESS = 2

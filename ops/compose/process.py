@@ -133,10 +133,13 @@ async def serve(
     clock: Clock,
     notifier: Notifier | None,
     intensity: Intensity | None = None,
+    more: Sequence[Child] = (),
 ) -> None:
-    """Run the actors of one process until SIGTERM or SIGINT, then end them in order. The
-    supervisor is told that they work through `notifier`, where they don't do it themselves."""
-    children = [Child(f"presence of {part.name}", _presence(part, bus, clock)) for part in parts]
+    """Run the actors of one process, and `more` that nobody lists, until SIGTERM or SIGINT, then
+    end them in order. The supervisor is told that they work through `notifier`, where they don't
+    do it themselves."""
+    children = [*more]
+    children += [Child(f"presence of {part.name}", _presence(part, bus, clock)) for part in parts]
     children += [Child(part.name, part.start) for part in parts]
     host = Host(children, intensity)
     loop = asyncio.get_running_loop()

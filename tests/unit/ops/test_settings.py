@@ -5,18 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from actors.scheduler.config import default_tiers
+from ops.setting_table import SETTINGS, flags_of
+from ops.setting_values import BadSetting
 from ops.settings import (
-    SETTINGS,
-    BadSetting,
     Settings,
     as_environment,
     as_flags,
-    flags_of,
     history_url,
     load,
     model_of,
     read_file,
 )
+from ops.tables import PoolSettings
 
 
 def test_settings_without_any_source_are_the_defaults() -> None:
@@ -24,7 +25,8 @@ def test_settings_without_any_source_are_the_defaults() -> None:
     assert settings.port == 8000
     assert settings.engine == "vllm"
     assert settings.models == (("default", "parley-small"),)
-    assert settings.tier_weights == {"paid": 100, "free": 10, "background": 1}
+    assert settings.tiers == default_tiers()
+    assert settings.served == {"default": PoolSettings()}
     assert settings.home == Path(".parley").absolute()
     assert history_url(settings) == f"sqlite:{settings.home}/history.db"
 
@@ -45,8 +47,8 @@ def test_an_empty_environment_variable_counts_as_not_set() -> None:
 
 
 def test_keys_of_the_file_may_be_written_with_dashes() -> None:
-    settings = load({}, {}, {"tier-weight": {"paid": 7}, "engine-arg": {"max-model-len": 64}})
-    assert settings.tier_weights == {"paid": 7, "free": 10, "background": 1}
+    settings = load({}, {}, {"log-level": "debug", "engine-arg": {"max-model-len": 64}})
+    assert settings.log_level == "debug"
     assert settings.engine_args == {"max_model_len": 64}
 
 
@@ -65,8 +67,6 @@ def test_keys_of_the_file_may_be_written_with_dashes() -> None:
         ("history", "cql://host", "sqlite:PATH or cql://"),
         ("nats", "localhost:4222", "nats://"),
         ("nats", "nats://h:99999", "nats://"),
-        ("tier_weight", "gold=3", "paid, free, background"),
-        ("tier_weight", "paid=0", "a whole number from 1"),
         ("allow_guests", "maybe", "yes or no"),
         ("log_level", "loud", "one of debug"),
         ("system_prompt", "  ", "a text that is not empty"),
@@ -129,15 +129,20 @@ def test_a_settings_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
 
 def test_every_setting_is_a_field_and_a_flag_of_some_command() -> None:
     fields = {field.name for field in dataclasses.fields(Settings)}
-    assert {setting.field for setting in SETTINGS} == fields
+    assert {setting.field for setting in SETTINGS} == fields - {"tiers", "served", "sources"}
     assert all(setting.roles for setting in SETTINGS)
 
 
 def test_flags_and_environment_of_a_child_make_the_same_settings_again() -> None:
     given = load(
-        {"model": ("fast=a", "capable=b/c"), "engine_arg": ("x=1", 'y="2"', "z=w"), "port": 81},
+        {
+            "model": ("fast=a", "capable=b/c"),
+            "engine_arg": ("x=1", 'y="2"', "z=w"),
+            "port": 81,
+            "tier": ("free.weight=3", "free.degrade=cap+shed"),
+        },
         {"PARLEY_NATS": "nats://a:b@h:1", "PARLEY_HISTORY": "sqlite:/x y/z"},
-        {"tier_weight": {"free": 3}, "allow_guests": False},
+        {"allow_guests": False},
     )
     words = list(as_flags(given, "up"))
     flags: dict[str, object] = {}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.settings import Role
+from ops.setting_table import Role
 from ops.stack import stop_time_ms
 
 
