@@ -46,6 +46,16 @@ class SubmitResponse(Tagged, tag="submit_response"):
     expires_at_ms: int
     reply_to: str = ""
 
+    @property
+    def run_id(self) -> str:
+        """The run's id, as in every command."""
+        return self.record.run_id
+
+    @property
+    def chat_id(self) -> str:
+        """The id under which it is sent, in the place of a chat's."""
+        return self.record.response_id
+
 
 ResponseCommand = SubmitResponse | CancelRun | RunFinished
 

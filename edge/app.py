@@ -31,6 +31,7 @@ from edge.page import Page
 from edge.passwords import Passwords
 from edge.prompts import Prompts
 from edge.request_context import EdgeApp
+from edge.responses import ResponsesApi
 from edge.routes import handlers
 from edge.run_streams import RunStreams
 from edge.runs import Runs
@@ -125,6 +126,17 @@ def create_app(
         submissions=submissions,
         clock=clock,
     )
+    responses = ResponsesApi(
+        config,
+        openai=openai,
+        log=log,
+        history=history,
+        identity=identity,
+        models=models,
+        submissions=submissions,
+        streams=streams,
+        clock=clock,
+    )
     rooms = (
         accounts,
         departures,
@@ -136,6 +148,7 @@ def create_app(
         runs,
         models,
         openai,
+        responses,
         Health(bus, history, models, clock),
         Page(config.static_dir),
     )

@@ -129,4 +129,5 @@ _WORDS: dict[IdKind, str] = {
     "login": "session",
     "file": "file",
     "share": "share",
+    "resp": "response",
 }

@@ -80,7 +80,7 @@ class OpenAiApi:
         self._models = models
         self._streams = streams
         self._clock = clock
-        self._canceller = RunCanceller(bus, clock, patience_s=config.disconnect_cancel_s)
+        self.canceller = RunCanceller(bus, clock, patience_s=config.disconnect_cancel_s)
         self._created_s = clock.now_ms() // 1000
 
     def routes(self) -> list[Route]:
@@ -247,17 +247,23 @@ class OpenAiApi:
                 for spec in specs:
                     reader = self._log.follow(spec.run_id, after=0)
                     await stack.enter_async_context(reader)
-                    await self._submit(spec)
+                    await self.submit(spec)
                     runs.append(ApiRun(spec, reader))
             except Refused as refusal:
                 PROMPTS.labels("openai", refusal.problem.code).inc()
                 for run in runs:
-                    await self._canceller.cancel(run.spec.run_id, run.spec.pool, patience_s=0.0)
+                    await self.canceller.cancel(run.spec.run_id, run.spec.pool, patience_s=0.0)
                 raise
             PROMPTS.labels("openai", "accepted").inc(len(runs))
-            return ApiRuns(runs, self._canceller, held=stack.pop_all(), arrived_s=arrived)
+            return ApiRuns(runs, self.canceller, held=stack.pop_all(), arrived_s=arrived)
 
-    def room(self, model: ModelPool, prompt_tokens: int, wanted: int | None) -> int:
+    def room(
+        self,
+        model: ModelPool,
+        prompt_tokens: int,
+        wanted: int | None,
+        name: str = "max_tokens",
+    ) -> int:
         """Return how many tokens may be written. Raises Refused, InvalidRequest."""
         window = self._models.context_length(model)
         if window is None:
@@ -276,13 +282,14 @@ class OpenAiApi:
             )
         if wanted is not None and wanted > window - prompt_tokens:
             raise invalid(
-                "max_tokens",
+                name,
                 f"{wanted} new tokens after {prompt_tokens} of the prompt exceed the model's"
                 f" window of {window}",
             )
         return wanted or window - prompt_tokens
 
-    async def _submit(self, spec: RunSpec) -> None:
+    async def submit(self, spec: RunSpec) -> None:
+        """Put a run into its pool's queue. Raises Refused."""
         data = encode(spec)
         if len(data) > self._config.command_max_bytes:
             limit = self._config.command_max_bytes
@@ -294,7 +301,7 @@ class OpenAiApi:
                 "at_capacity", "The queue is full.", retry_after_ms=UNAVAILABLE_RETRY_MS
             ) from error
         except BusUnavailable as error:
-            await self._canceller.cancel(spec.run_id, spec.pool, patience_s=0.0)
+            await self.canceller.cancel(spec.run_id, spec.pool, patience_s=0.0)
             raise refuse(
                 "unavailable",
                 "The message system can't be reached just now.",

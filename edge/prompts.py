@@ -94,7 +94,7 @@ class Prompts:
         body = await read_body(request, NewPrompt)
         if not body.content.strip():
             raise invalid("content", "must not be empty")
-        key = _idempotency_key(request)
+        key = idempotency_key(request)
         named = body.model or chat.model or self._models.default
         model = self._models.find(named)
         self._models.check(model, caller.tier)
@@ -173,7 +173,8 @@ def _accepted(chat_id: str, accepted: PromptAccepted) -> ASGIApp:
     )
 
 
-def _idempotency_key(request: AnyRequest) -> str | None:
+def idempotency_key(request: AnyRequest) -> str | None:
+    """Return the request's Idempotency-Key. Raises InvalidRequest for one that is no key."""
     key: str | None = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= _KEY_LENGTH_MAX and key.isprintable()):
         raise InvalidRequest(

@@ -19,6 +19,7 @@ import structlog
 from contracts.codec import decode, encode
 from contracts.errors import BadMessage, BusUnavailable, Refused, StreamFull
 from contracts.ports.bus import Bus, Inbound, Subscription
+from contracts.responses import SubmitResponse
 from contracts.session import (
     CancelReply,
     CancelRun,
@@ -34,7 +35,7 @@ from edge.problems import UNAVAILABLE_RETRY_MS, refuse
 
 _log = structlog.get_logger()
 
-C = TypeVar("C", SubmitPrompt, CancelRun)
+C = TypeVar("C", bound=SubmitPrompt | CancelRun | SubmitResponse)
 
 _RESEND_S = 0.2
 
@@ -64,8 +65,8 @@ class Submissions:
         if reply is not None and not reply.done():
             reply.set_result(message.data)
 
-    async def submit(self, command: SubmitPrompt) -> PromptAccepted:
-        """Return the acceptance of a prompt.
+    async def submit(self, command: SubmitPrompt | SubmitResponse) -> PromptAccepted:
+        """Return the acceptance of a prompt, or of a response.
 
         Raises:
             Refused: the session's refusal, or `unavailable` when no answer came in time: the

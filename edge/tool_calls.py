@@ -33,7 +33,7 @@ class CallReader:
     def __init__(self) -> None:
         self._held = ""
         self._inside = False
-        self.count = 0
+        self._after_call = False
 
     def push(self, text: str) -> tuple[str, list[WrittenCall]]:
         """Add text; return what is said for certain, and the calls that are complete."""
@@ -73,16 +73,19 @@ class CallReader:
         try:
             form = msgspec.json.decode(body.strip().encode(), type=_Form)
         except (msgspec.DecodeError, msgspec.ValidationError):
-            said.append(written)
+            self._say(written, said)
             return
         given = form.arguments
         text = given if isinstance(given, str) else msgspec.json.encode(given).decode()
         calls.append(WrittenCall(form.name, text))
-        self.count += 1
+        self._after_call = True
 
     def _say(self, text: str, said: list[str]) -> None:
-        """White space around calls belongs to the form."""
-        if text and (text.strip() or not self.count):
+        """White space after a call belongs to the form."""
+        if self._after_call:
+            text = text.lstrip()
+        if text:
+            self._after_call = False
             said.append(text)
 
 
