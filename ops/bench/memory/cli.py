@@ -16,6 +16,7 @@ from actors.session.sqlite_retrieval import SqliteRetrieval
 from ops.bench.memory.outcome import Told, table
 from ops.bench.memory.script import Line, prose, script
 from ops.bench.memory.talk import Typist
+from ops.bench.memory.tap import prompts_of
 from ops.bench.servers import api_key, parley_stack
 from ops.model_files import find_model
 
@@ -55,7 +56,8 @@ def memory(
     out: Path | None,
 ) -> None:
     """Tell a chat facts, talk of other things, ask for the facts: how many are known with each
-    kind of memory, how long the prompts are and how much of them was in the prefix cache."""
+    kind of memory, how many stood in the prompt that asked, how long the prompts are and how much
+    of them was in the prefix cache."""
     lines = script(seed, facts=facts, others=others)
     chats = []
     for kind in kinds or _KINDS:
@@ -75,11 +77,13 @@ async def _tell(
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         home = Path(folder) / "home"
         words = ("--memory", kind, "--context-tokens", str(context_tokens))
-        async with parley_stack(
-            files.path, _ENGINE, home, Path(folder) / "parley.log", words
-        ) as url:
+        log = Path(folder) / "parley.log"
+        async with (
+            parley_stack(files.path, _ENGINE, home, log, words) as url,
+            prompts_of(home, files.path) as prompts,
+        ):
             key = await api_key(home)
-            typist = Typist(url, home, key, kill_share=kills, seed=seed)
+            typist = Typist(url, home, key, prompts, kill_share=kills, seed=seed)
             return await typist.tell(kind, lines)
 
 

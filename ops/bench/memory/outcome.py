@@ -10,7 +10,8 @@ SHOWN_TURNS = (5, 30, 60)
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """One turn: what was typed and answered, the tokens of its prompt, those of them from the
-    engine's prefix cache, and the time to the first text in milliseconds."""
+    engine's prefix cache, the time to the first text in milliseconds, and whether the prompt
+    `held` what was asked for."""
 
     text: str
     expected: str
@@ -18,6 +19,7 @@ class Spoken:
     prompt_tokens: int
     cached_tokens: int
     ttft_ms: float
+    held: bool = False
 
     @property
     def right(self) -> bool:
@@ -44,6 +46,11 @@ class Told:
         return sum(turn.right for turn in self.turns if turn.expected)
 
     @property
+    def held(self) -> int:
+        """How many of them stood in the prompt that asked: what memory did, whoever answers."""
+        return sum(turn.held for turn in self.turns if turn.expected)
+
+    @property
     def cached_share(self) -> float:
         """The share of all prompt tokens that came from the prefix cache."""
         asked = sum(turn.prompt_tokens for turn in self.turns)
@@ -61,9 +68,9 @@ def table(chats: Sequence[Told]) -> str:
     """Return a Markdown table, a row for each chat."""
     turns = " / ".join(map(str, SHOWN_TURNS))
     lines = [
-        f"| memory | killed | facts known | prompt tokens at turn {turns} | longest | from cache "
-        f"(all, median turn) | first text at turn {turns}, ms |",
-        "|---|---|---|---|---|---|---|",
+        f"| memory | killed | facts known | in the prompt | prompt tokens at turn {turns} "
+        f"| longest | from cache (all, median turn) | first text at turn {turns}, ms |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *map(_row, chats)])
 
@@ -74,6 +81,6 @@ def _row(chat: Told) -> str:
     times = " / ".join(f"{turn.ttft_ms:.0f}" for turn in shown)
     longest = max((turn.prompt_tokens for turn in chat.turns), default=0)
     return (
-        f"| {chat.memory} | {chat.kills} | {chat.known} of {chat.asked} | {tokens} | {longest} "
-        f"| {chat.cached_share:.2f}, {chat.cached_between_folds:.2f} | {times} |"
+        f"| {chat.memory} | {chat.kills} | {chat.known} of {chat.asked} | {chat.held} "
+        f"| {tokens} | {longest} | {chat.cached_share:.2f}, {chat.cached_between_folds:.2f} | {times} |"
     )

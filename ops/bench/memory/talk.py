@@ -14,6 +14,7 @@ from httpx_sse import aconnect_sse
 from ops.bench.client import BenchFailed
 from ops.bench.memory.outcome import Spoken, Told
 from ops.bench.memory.script import Line
+from ops.bench.memory.tap import Prompts
 
 _ANSWER_TOKENS = 64
 _ENDS = ("run.completed", "run.cancelled", "run.failed")
@@ -26,6 +27,7 @@ class _Answer:
     text: str = ""
     usage: dict[str, int] = field(default_factory=dict)
     ttft_ms: float = 0.0
+    run_id: str = ""
 
 
 class Typist:
@@ -33,8 +35,16 @@ class Typist:
     `kill_share` before a turn."""
 
     def __init__(
-        self, base_url: str, home: Path, key: str, *, kill_share: float = 0.0, seed: int = 0
+        self,
+        base_url: str,
+        home: Path,
+        key: str,
+        prompts: Prompts,
+        *,
+        kill_share: float = 0.0,
+        seed: int = 0,
     ) -> None:
+        self._prompts = prompts
         self._client = httpx.AsyncClient(
             base_url=base_url,
             headers={"Authorization": f"Bearer {key}"},
@@ -74,6 +84,7 @@ class Typist:
             prompt_tokens=answer.usage.get("promptTokens", 0),
             cached_tokens=answer.usage.get("cachedTokens", 0),
             ttft_ms=answer.ttft_ms,
+            held=line.expected in self._prompts.of(answer.run_id),
         )
 
     async def _listen(self, route: str, text: str) -> _Answer:
@@ -93,7 +104,7 @@ class Typist:
                 elif event.event in _ENDS:
                     if event.event != "run.completed":
                         raise BenchFailed(f"An answer ended as {event.event}: {event.data}")
-                    answer.usage = data["usage"]
+                    answer.usage, answer.run_id = data["usage"], data["runId"]
                     return answer
         raise BenchFailed("The stream of an answer ended without an event that says how.")
 

@@ -24,7 +24,7 @@ def spoken(expected: str, answer: str, cached: int) -> Spoken:
 def test_outcome_counts_answers_and_cached_tokens() -> None:
     turns = (spoken("", "Got it.", 0), spoken("Rex", "It is REX.", 90), spoken("Tom", "No.", 30))
     chat = Told("both", turns, kills=1)
-    assert (chat.known, chat.asked) == (1, 2)
+    assert (chat.known, chat.asked, chat.held) == (1, 2, 0)
     assert chat.cached_share == 0.4
     assert chat.cached_between_folds == 0.6
 
@@ -32,4 +32,4 @@ def test_outcome_counts_answers_and_cached_tokens() -> None:
 def test_table_has_a_row_for_each_chat() -> None:
     chat = Told("both", tuple(spoken("", "ok", 80) for _ in range(60)))
     row = table([chat]).splitlines()[-1]
-    assert row == "| both | 0 | 0 of 0 | 100 / 100 / 100 | 100 | 0.80, 0.80 | 12 / 12 / 12 |"
+    assert row == "| both | 0 | 0 of 0 | 0 | 100 / 100 / 100 | 100 | 0.80, 0.80 | 12 / 12 / 12 |"
