@@ -5,17 +5,22 @@ to be asked for again. A missing number is asked for; what cannot be had any mor
 was heard worthless, which is said as `BlocksCleared`.
 
 Both sockets are files in a folder of this process alone: the events carry the tokens of users'
-prompts. The folder is removed once both are connected, so that a killed actor leaves none.
+prompts. The folder is removed once both are connected, so that a killed actor leaves none; one
+that was killed while its engine started leaves it to whoever starts next.
 """
 
 import asyncio
+import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
 import msgspec
+import psutil
 import structlog
 
 from contracts.ports.engine import (
@@ -31,6 +36,9 @@ _log = structlog.get_logger()
 _END = (-1).to_bytes(8, "big", signed=True)
 _REPLAY_S = 2.0
 _BACKLOG_MAX = 100_000
+_FOLDER = "parley-kv-"
+_LEFT_S = 600.0
+"""How old a folder is at least that nobody will come back to."""
 
 
 class _Stored(msgspec.Struct, tag="BlockStored"):
@@ -90,15 +98,23 @@ def block_changes(payload: bytes) -> tuple[BlockChange, ...]:
 
 
 class KvEvents:
-    """The events of one engine. Make it before the engine, which binds the sockets."""
+    """The events of one engine."""
 
     def __init__(self, handler: Callable[[Sequence[BlockChange]], None]) -> None:
         self._handler = handler
-        self._folder = Path(tempfile.mkdtemp(prefix="parley-kv-"))
-        self.endpoint = f"ipc://{self._folder}/live"
-        self.replay_endpoint = f"ipc://{self._folder}/again"
+        self._folder = Path()
+        self.endpoint = ""
+        self.replay_endpoint = ""
         self._listening: asyncio.Task[None] | None = None
         self._expected = 0
+
+    def prepare(self) -> None:
+        """Make the place of both sockets, which the engine binds; to be called before it starts.
+        Blocks for a moment."""
+        _remove_left_over()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+        self.endpoint = f"ipc://{self._folder}/live"
+        self.replay_endpoint = f"ipc://{self._folder}/again"
 
     def listen(self) -> None:
         """Connect and hand on what comes, until `close`."""
@@ -168,4 +184,15 @@ class KvEvents:
             self._handler(changes)
 
     def _remove_folder(self) -> None:
-        rmtree(self._folder, ignore_errors=True)
+        if self.endpoint:
+            rmtree(self._folder, ignore_errors=True)
+
+
+def _remove_left_over() -> None:
+    """Remove folders of processes that are gone; those of others stay, as far as we may look."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        with suppress(OSError, ValueError):
+            old = time.time() - folder.stat().st_mtime > _LEFT_S
+            if old and not psutil.pid_exists(int(pid)):
+                rmtree(folder, ignore_errors=True)

@@ -270,15 +270,16 @@ class VllmEngine:
             args |= {"enforce_eager": True, "block_size": 32}
             # More threads than free cores spin against each other: 3 times slower, measured.
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
+        if self._closed:
+            raise EngineDead("the engine was closed while it started")
         if self._kv_events is not None:
+            self._kv_events.prepare()
             args["kv_events_config"] = {
                 "enable_kv_cache_events": True,
                 "publisher": "zmq",
                 "endpoint": self._kv_events.endpoint,
                 "replay_endpoint": self._kv_events.replay_endpoint,
             }
-        if self._closed:
-            raise EngineDead("the engine was closed while it started")
         with first_in_children():
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**(args | self._engine_args)))
 

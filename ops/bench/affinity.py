@@ -21,7 +21,7 @@ import httpx
 from httpx_sse import aconnect_sse
 
 from ops.bench.client import BenchFailed
-from ops.bench.servers import api_key, parley_stack
+from ops.bench.servers import api_key, parley_stack, workers_ready
 from ops.model_files import find_model
 
 _ENGINE = {"max_num_seqs": "32"}
@@ -138,6 +138,7 @@ async def _round(model: str, gpus: int, work: Conversations, *, seed: int, on: b
         home, log = Path(folder) / "home", Path(folder) / "parley.log"
         words = ("--gpus", str(gpus), "--affinity", "yes" if on else "no")
         async with parley_stack(files.path, _ENGINE, home, log, words=words) as base_url:
+            await workers_ready(home, gpus)
             headers = {"Authorization": f"Bearer {await api_key(home)}"}
             async with (
                 httpx.AsyncClient(base_url=base_url, headers=headers, timeout=_TIMEOUT_S) as http,

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -83,13 +84,31 @@ async def parley_stack(
 
 async def api_key(home: Path) -> str:
     """Return a new API key of the stack at `home`, in the tier that nothing limits."""
+    key: str = (await _told(home, "key", "create", "bench"))["key"]
+    return key
+
+
+async def workers_ready(home: Path, count: int) -> None:
+    """Return when so many workers of the stack at `home` take runs: it answers prompts as soon
+    as the first does."""
+    try:
+        async with asyncio.timeout(_READY_S):
+            while True:
+                workers = await _told(home, "workers")
+                if sum(worker["state"] == "ready" for worker in workers) >= count:
+                    return
+                await asyncio.sleep(1.0)
+    except TimeoutError as error:
+        raise BenchFailed(f"{count} workers were not ready in {_READY_S:.0f} s.") from error
+
+
+async def _told(home: Path, *words: str) -> Any:
+    """Return what a command says of the stack at `home`. Raises BenchFailed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "ops.cli",
-        "key",
-        "create",
-        "bench",
+        *words,
         "--home",
         str(home),
         "--json",
@@ -97,9 +116,8 @@ async def api_key(home: Path) -> str:
     )
     output, _ = await process.communicate()
     if process.returncode:
-        raise BenchFailed("No API key could be made for the benchmark.")
-    key: str = json.loads(output)["key"]
-    return key
+        raise BenchFailed(f"parley {words[0]} failed.")
+    return json.loads(output)
 
 
 @asynccontextmanager

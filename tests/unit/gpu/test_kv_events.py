@@ -1,6 +1,7 @@
 """vLLM's cache events, from a publisher that behaves as vLLM's does."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ class Scene:
     def __init__(self) -> None:
         self.heard: list[BlockChange] = []
         self.events = KvEvents(self.heard.extend)
+        self.events.prepare()
         self.folder = Path(self.events.endpoint.removeprefix("ipc://")).parent
         self.publisher = Publisher(self.events)
         self.events.listen()
@@ -132,6 +134,20 @@ async def test_folder_is_gone_once_both_sockets_are_connected(scene: Scene) -> N
     await scene.publisher.publish(1, _batch(_stored(1)), lost=True)
     await scene.publisher.publish(2, _batch(_stored(2)))
     await until(lambda: len(scene.heard) == 3)
+
+
+def test_folder_of_a_killed_process_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    gone, young, alive = (tmp_path / f"parley-kv-{n}-x" for n in (2**30, 2**30 + 1, os.getpid()))
+    for folder in (gone, young, alive):
+        folder.mkdir()
+    for folder in (gone, alive):
+        os.utime(folder, (1.0, 1.0))
+    KvEvents(lambda _: None).prepare()
+    assert not gone.exists()
+    assert young.exists() and alive.exists()
 
 
 async def test_batches_that_were_missed_are_asked_for(scene: Scene) -> None:
