@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.report import Report
+from ops.chaos.figures import Report
+from ops.chaos.stack import RunningStack
 from tests.chaos.scene import ROUNDS, SEED, SIMULATED
 from tests.support.random_model import random_llama
-from tests.support.running_stack import RunningStack
 
 _FOLDER = Path(__file__).parent
 

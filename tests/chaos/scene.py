@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.chaos.clients import Person, person
-from tests.chaos.operator import Operator, looking_at
-from tests.support.running_stack import RunningStack
+from ops.chaos.operator import Operator, looking_at
+from ops.chaos.people import Person, person
+from ops.chaos.stack import RunningStack
 
 ROUNDS = int(os.environ.get("PARLEY_CHAOS_ROUNDS", "2"))
 SEED = int(os.environ.get("PARLEY_CHAOS_SEED") or 0) or random.SystemRandom().randrange(1, 10**6)

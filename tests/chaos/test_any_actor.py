@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
+from ops.chaos.figures import Report
+from ops.chaos.people import Story
+from ops.chaos.stack import RunningStack
 from ops.supervision import leftovers
-from tests.chaos.clients import Story
-from tests.chaos.report import Report
 from tests.chaos.scene import PROMPT, SIMULATED, SOME_ROUNDS, Scene, scene
-from tests.support.running_stack import RunningStack
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(480)]
 TOKENS = 120

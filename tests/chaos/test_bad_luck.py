@@ -10,11 +10,11 @@ from contextlib import closing
 
 import pytest
 
-from tests.chaos.clients import Story
-from tests.chaos.report import Report
+from ops.chaos.figures import Report
+from ops.chaos.people import Story
+from ops.chaos.stack import RunningStack
 from tests.chaos.scene import PROMPT, SIMULATED, Scene, scene
 from tests.support.nats import NatsNode, nats_node
-from tests.support.running_stack import RunningStack
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(480)]

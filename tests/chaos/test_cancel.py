@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from tests.chaos.report import Report
+from ops.chaos.figures import Report
+from ops.chaos.stack import RunningStack
 from tests.chaos.scene import PROMPT, scene
-from tests.support.running_stack import RunningStack
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(480)]
 TIMES = 20

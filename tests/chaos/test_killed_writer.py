@@ -5,10 +5,10 @@ import signal
 import psutil
 import pytest
 
-from tests.chaos.report import Report
+from ops.chaos.figures import Report
+from ops.chaos.stack import RunningStack
 from tests.chaos.scene import PROMPT, ROUNDS, scene
 from tests.support.families import wait_gone
-from tests.support.running_stack import RunningStack
 
 pytestmark = [
     pytest.mark.chaos, pytest.mark.nats, pytest.mark.vllm, pytest.mark.timeout(480),

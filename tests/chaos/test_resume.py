@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ops.chaos.people import Person, person
+from ops.chaos.stack import RunningStack
 from ops.nats_server import free_port
-from tests.chaos.clients import Person, person
 from tests.chaos.scene import PROMPT, scene
-from tests.support.running_stack import RunningStack
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(480)]
 TOKENS = 80

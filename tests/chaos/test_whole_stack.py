@@ -7,10 +7,10 @@ import psutil
 import pytest
 
 from actors.gpu.orphans import engine_processes
+from ops.chaos.stack import RunningStack
 from ops.supervision import leftovers
 from tests.chaos.scene import PROMPT, scene
 from tests.support.families import wait_gone
-from tests.support.running_stack import RunningStack
 
 pytestmark = [
     pytest.mark.chaos, pytest.mark.nats, pytest.mark.vllm, pytest.mark.timeout(480),

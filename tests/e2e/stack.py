@@ -4,9 +4,9 @@ import os
 import shutil
 import signal
 
+from ops.chaos.stack import RunningStack
 from ops.live import describe_pools, living_actors, operator_bus
 from ops.settings import load
-from tests.support.running_stack import RunningStack
 
 _RUNS_MAX = 100
 

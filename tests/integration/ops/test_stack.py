@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ops.chaos.stack import RunningStack
 from ops.supervision import leftovers
-from tests.support.running_stack import Guest, RunningStack
+from tests.support.guest import Guest
 
 pytestmark = [pytest.mark.nats, pytest.mark.timeout(240)]
 

@@ -1,4 +1,4 @@
-"""What the tests know of a stack from inside: who writes, and every entry of a run's log."""
+"""What is known of a stack from inside: who writes, and every entry of a run's log."""
 
 import asyncio
 import itertools
@@ -12,11 +12,13 @@ from contracts.codec import decode
 from contracts.errors import BusError
 from contracts.log import LogEntry
 from contracts.ports.bus import Bus
-from contracts.scheduling import RunView, WorkerView
+from contracts.scheduling import ActorInfo, RunView, WorkerView
 from contracts.subjects import token_entries, token_partition, token_stream
-from ops.live import NoStack, describe_pools, operator_bus
-from ops.settings import DEFAULT_POOL, load
-from tests.chaos.clients import TERMINAL, Story
+from ops.chaos.people import TERMINAL, Story
+from ops.chaos.verdict import require
+from ops.live import NoStack, describe_pools, living_actors, operator_bus
+from ops.setting_table import DEFAULT_POOL
+from ops.settings import load
 
 PATIENCE_S = 240.0
 _POLL_S = 0.02
@@ -40,6 +42,10 @@ class Operator:
         """Return the gpu actors as their scheduler sees them."""
         return (await self._pool())[1]
 
+    async def actors(self) -> Sequence[ActorInfo]:
+        """Return every actor that lives."""
+        return await living_actors(self._bus)
+
     async def workers_ready(self, count: int) -> Sequence[WorkerView]:
         """Return the ready workers once there are so many."""
         async with asyncio.timeout(PATIENCE_S):
@@ -62,7 +68,7 @@ class Operator:
         """Return the gpu actor that writes the run (not process `other_than`)."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                assert not story.end, "the run ended before its writer was found"
+                require(not story.end, "the run ended before its writer was found")
                 runs, workers = await self._pool()
                 named = {run.worker for run in runs if run.run_id == story.run_id and run.worker}
                 found = [w for w in workers if w.worker in named and w.pid != other_than]
@@ -98,17 +104,17 @@ class Operator:
                 entries.append(entry)
         seq, tokens = 1, 0
         for entry in entries:
-            assert entry.seq == seq, f"entry {entry.seq} follows {seq - 1}"
-            assert not entry.tokens or entry.offset == tokens
+            require(entry.seq == seq, f"entry {entry.seq} follows {seq - 1}")
+            require(not entry.tokens or entry.offset == tokens, f"token {entry.offset} is not next")
             seq, tokens = entry.next_seq, tokens + len(entry.tokens)
         for earlier, later in itertools.pairwise(entries):
-            assert earlier.epoch <= later.epoch, "a superseded writer was heard"
+            require(earlier.epoch <= later.epoch, "a superseded writer was heard")
         events = [event for entry in entries for event in entry.events]
         tags = [type(event).__struct_config__.tag for event in events]
-        assert [tag in TERMINAL for tag in tags].count(True) == 1
-        assert tags[-1] in TERMINAL
+        ends = [tag in TERMINAL for tag in tags].count(True)
+        require(ends == 1 and tags[-1] in TERMINAL, f"{ends} ends, the last event is {tags[-1:]}")
         text = "".join(getattr(event, "delta", "") for event in events)
-        assert text == story.text
+        require(text == story.text, "the log tells another text than the viewer saw")
         return entries
 
 

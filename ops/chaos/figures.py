@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -39,7 +40,8 @@ class Report:
     def note(self, text: str) -> None:
         """Say a line of progress."""
         passed = time.monotonic() - self._began_s
-        print(f"[{passed:6.0f} s] {text}", flush=True)  # noqa: T201 - pytest shows it with -s
+        sys.stdout.write(f"[{passed:6.0f} s] {text}\n")
+        sys.stdout.flush()
 
     def write(self, folder: Path = FOLDER) -> None:
         """Write `report.json` and `report.md`, if anything was measured."""

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource
 
-from tests.support.waiting import until
+from ops.chaos.verdict import require, until
 
 TERMINAL = ("run.completed", "run.cancelled", "run.failed")
 ANSWER_S = 120.0
@@ -91,10 +91,10 @@ class Story:
 
     def take(self, event: Seen) -> None:
         """Add an event that must be the next one: no gap, no duplicate, nothing after an end."""
-        assert not self.end, f"{event} came after {self.end}"
+        require(not self.end, f"{event} came after {self.end}")
         last = self.events[-1].id if self.events else self.after
         if event.kind != "message.snapshot" and last is not None:
-            assert event.id == last + 1, f"event {event.id} came after {last}"
+            require(event.id == last + 1, f"event {event.id} came after {last}")
         self.events.append(event)
 
     async def reached(self, deltas: int) -> None:
@@ -150,7 +150,7 @@ class Person:
     ) -> None:
         deadline = time.monotonic() + ANSWER_S
         while not accepted.done():
-            assert time.monotonic() < deadline, "nobody accepts a prompt"
+            require(time.monotonic() < deadline, "nobody accepts a prompt")
             try:
                 await self._first(chat_id, body, accepted, stay=stay)
             except httpx.HTTPError:
@@ -189,7 +189,8 @@ class Person:
     async def _until_end(self, story: Story) -> None:
         deadline = time.monotonic() + ANSWER_S
         while not story.end:
-            assert time.monotonic() < deadline, f"{story.run_id} has no end: {story.kinds[-3:]}"
+            late = time.monotonic() >= deadline
+            require(not late, f"{story.run_id} has no end: {story.kinds[-3:]}")
             try:
                 await self._connect(story)
             except httpx.HTTPError:
@@ -226,11 +227,12 @@ class Person:
                     for message in reply.json()["data"]
                     if message["role"] == "assistant" and message.get("runId") == story.run_id
                 ]
-                assert len(found) == 1, f"{len(found)} answers of one run"
+                require(len(found) == 1, f"{len(found)} answers of one run")
                 message: dict[str, Any] = found[0]
                 if message["status"] != "pending":
                     return message
-            assert time.monotonic() < deadline, f"the answer of {story.run_id} stays pending"
+            late = time.monotonic() >= deadline
+            require(not late, f"the answer of {story.run_id} stays pending")
             await asyncio.sleep(RETRY_S)
 
     async def messages(self, chat_id: str) -> list[dict[str, Any]]:

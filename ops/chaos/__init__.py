@@ -1,0 +1,1 @@
+"""Real stacks under real signals: people, an operator, and campaigns of faults (`parley chaos`)."""

@@ -1,0 +1,95 @@
+"""What a campaign does to a stack: a signal to the busiest process of a kind, and its end."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from ops.chaos.operator import Operator
+from ops.chaos.stack import RunningStack
+from ops.chaos.verdict import Broken
+from ops.supervision import leftovers
+
+FaultKind = Literal["kill -9", "SIGSTOP, SIGCONT", "SIGTERM"]
+ROLES = ("gpu", "session", "scheduler", "edge", "summarizer", "nats")
+_SIGNALS: dict[FaultKind, signal.Signals] = {
+    "kill -9": signal.SIGKILL,
+    "SIGSTOP, SIGCONT": signal.SIGSTOP,
+    "SIGTERM": signal.SIGTERM,
+}
+_LONGEST_STOP_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: what happens to which kind of process."""
+
+    kind: FaultKind
+    role: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.role}"
+
+
+ALL = (
+    *(Fault(kind, role) for kind in _SIGNALS for role in ROLES),
+    Fault("kill -9", "parley up"),
+    Fault("SIGTERM", "parley up"),
+)
+
+
+async def targets(stack: RunningStack, operator: Operator) -> dict[str, list[int]]:
+    """Return the processes of every role, those with the most to do first."""
+    found: dict[str, list[int]] = {role: [] for role in ROLES}
+    rows = await operator.actors()
+    for row in sorted(rows, key=lambda row: (row.running, row.state == "active"), reverse=True):
+        found.setdefault(row.role, []).append(row.pid)
+    found["nats"] = [pid for pid in leftovers.find(stack.home) if _name(pid) == "nats-server"]
+    return found
+
+
+async def inflict(
+    fault: Fault,
+    stack: RunningStack,
+    operator: Operator,
+    known: Mapping[str, Sequence[int]],
+    rng: random.Random,
+) -> None:
+    """Let the fault happen now; returns when it is over (a stopped process goes on, a stack
+    that ended is ready again); what died may still be on its way back.
+
+    `known` are the targets as they were a moment ago; of the gpu actors the one is hit that
+    writes most. Raises Broken if no process of the role lives.
+    """
+    if fault.role == "parley up":
+        await asyncio.to_thread(stack.end, _SIGNALS[fault.kind])
+        await asyncio.to_thread(stack.start)
+        return
+    pids = list(known[fault.role])
+    if fault.role == "gpu":
+        workers = sorted(await operator.workers(), key=lambda worker: worker.running)
+        pids = [worker.pid for worker in reversed(workers)] or pids
+    for pid in pids:
+        try:
+            os.kill(pid, _SIGNALS[fault.kind])
+        except ProcessLookupError:
+            continue
+        if fault.kind == "SIGSTOP, SIGCONT":
+            await asyncio.sleep(rng.uniform(0.2, _LONGEST_STOP_S))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        return
+    raise Broken(f"no {fault.role} lives")
+
+
+def _name(pid: int) -> str:
+    try:
+        return str(psutil.Process(pid).name())
+    except psutil.NoSuchProcess:
+        return ""

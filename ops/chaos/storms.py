@@ -1,0 +1,180 @@
+"""Storms: faults that don't wait for calm, cancels by the hundred, and a soak that weighs
+processes."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx
+import psutil
+
+from ops.chaos.campaign import PROMPTS, TOKENS
+from ops.chaos.faults import Fault, inflict, targets
+from ops.chaos.operator import Operator, looking_at
+from ops.chaos.people import Person, Story, person
+from ops.chaos.stack import RunningStack
+from ops.chaos.verdict import Broken
+from ops.supervision import leftovers
+
+EVERY_S = 5.0
+_ROLES = ("gpu", "session", "scheduler", "edge", "nats")
+_CHATS_AT_ONCE = 6
+_CANCELS_AT_ONCE = 10
+_WEIGH_S = 15.0
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Storm:
+    """`accepted` prompts, how their runs ended, and how many prompts were refused (each said
+    when to come back)."""
+
+    accepted: int = 0
+    refused: int = 0
+    endings: Counter[str] = field(default_factory=Counter)
+    kills: int = 0
+
+    @property
+    def completed(self) -> float:
+        """The share of accepted runs that completed, 0 to 1."""
+        return self.endings["run.completed"] / max(1, self.accepted)
+
+
+async def kill_storm(stack: RunningStack, rng: random.Random, minutes: float, say: Say) -> Storm:
+    """Kill a random actor every five seconds while prompts keep coming."""
+    storm, until_s = Storm(), time.monotonic() + 60 * minutes
+    async with (
+        looking_at(stack.home) as operator,
+        person(stack.url) as guest,
+        asyncio.TaskGroup() as group,
+    ):
+        for _ in range(_CHATS_AT_ONCE):
+            group.create_task(_keep_asking(guest, storm, rng, until_s))
+        while time.monotonic() < until_s:
+            await asyncio.sleep(EVERY_S)
+            await _strike(stack, operator, rng, storm)
+            say(f"{storm.kills} kills: {storm.accepted} accepted, {dict(storm.endings)}")
+    return storm
+
+
+async def _strike(
+    stack: RunningStack, operator: Operator, rng: random.Random, storm: Storm
+) -> None:
+    try:
+        known = await targets(stack, operator)
+        await inflict(Fault("kill -9", rng.choice(_ROLES)), stack, operator, known, rng)
+        storm.kills += 1
+    except Broken:
+        return  # that role is on its way back from the last one
+
+
+async def _keep_asking(guest: Person, storm: Storm, rng: random.Random, until_s: float) -> None:
+    while time.monotonic() < until_s:
+        try:
+            chat_id = await guest.chat()
+            reply = await guest.post(chat_id, rng.choice(PROMPTS), TOKENS)
+        except httpx.HTTPError:
+            await asyncio.sleep(0.1)
+            continue
+        if reply.status_code != 202:
+            storm.refused += 1
+            await asyncio.sleep(0.2)
+            continue
+        storm.accepted += 1
+        story = guest.join(Story(chat_id, reply.json()["runId"]), after=0)
+        try:
+            await story.ended()
+            storm.endings[story.end] += 1
+        except Broken:
+            storm.endings["no end"] += 1
+
+
+async def cancel_storm(stack: RunningStack, rng: random.Random, count: int, say: Say) -> Storm:
+    """Stop `count` answers at random moments, some of them while an actor dies; each must end
+    once, and the engines be idle afterwards."""
+    storm = Storm()
+    async with looking_at(stack.home) as operator, person(stack.url) as guest:
+        for first in range(0, count, _CANCELS_AT_ONCE):
+            number = min(_CANCELS_AT_ONCE, count - first)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(_stop_one(guest, rng)) for _ in range(number)]
+                if rng.random() < 0.1:
+                    await _strike(stack, operator, rng, storm)
+            for task in tasks:
+                storm.accepted += 1
+                storm.endings[task.result()] += 1
+            if first % 100 == 0:
+                say(f"{storm.accepted} cancels: {dict(storm.endings)}, {storm.kills} kills between")
+        await operator.idle()
+    return storm
+
+
+async def _stop_one(guest: Person, rng: random.Random) -> str:
+    story = await guest.ask(rng.choice(PROMPTS), TOKENS)
+    await asyncio.sleep(rng.uniform(0.0, 0.5))
+    while True:
+        try:
+            reply = await guest.cancel(story)
+            reply.raise_for_status()
+            break
+        except httpx.HTTPError:
+            await asyncio.sleep(0.1)
+    await story.ended()
+    return story.end
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Resident memory of one process over a soak: MiB at the start and at the end, and the
+    slope of a straight line through all samples, in MiB an hour."""
+
+    name: str
+    first: float
+    last: float
+    slope: float
+
+
+async def soak(stack: RunningStack, rng: random.Random, minutes: float, say: Say) -> list[Weight]:
+    """Chat for so long while nothing breaks, and weigh every process four times a minute."""
+    storm, begun_s = Storm(), time.monotonic()
+    until_s = begun_s + 60 * minutes
+    samples: dict[str, list[tuple[float, float]]] = {}
+    async with person(stack.url) as guest, asyncio.TaskGroup() as group:
+        for _ in range(_CHATS_AT_ONCE):
+            group.create_task(_keep_asking(guest, storm, rng, until_s))
+        while time.monotonic() < until_s:
+            await asyncio.sleep(_WEIGH_S)
+            at_h = (time.monotonic() - begun_s) / 3600
+            for name, mebibytes in _weigh(stack):
+                samples.setdefault(name, []).append((at_h, mebibytes))
+            say(f"{60 * at_h:.1f} min, {storm.accepted} answers")
+    return [_weight(name, found) for name, found in sorted(samples.items()) if len(found) > 1]
+
+
+def _weigh(stack: RunningStack) -> list[tuple[str, float]]:
+    found = []
+    for pid in (stack.pid, *leftovers.find(stack.home)):
+        try:
+            process = psutil.Process(pid)
+            words = [word for word in process.cmdline() if not word.startswith("-")]
+            name = next((w for w in words if w in _NAMES), process.name())
+            found.append((f"{name} {pid}", process.memory_info().rss / 2**20))
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+_NAMES = ("up", "edge", "session", "scheduler", "gpu", "summarizer")
+
+
+def _weight(name: str, samples: list[tuple[float, float]]) -> Weight:
+    """Fit a line to the second half: a process may grow while it warms up."""
+    late = samples[len(samples) // 2 :]
+    mean_x = sum(x for x, _ in late) / len(late)
+    mean_y = sum(y for _, y in late) / len(late)
+    spread = sum((x - mean_x) ** 2 for x, _ in late)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in late) / spread if spread else 0.0
+    return Weight(name, samples[0][1], samples[-1][1], slope)
