@@ -35,10 +35,13 @@ from edge.responses import ResponsesApi
 from edge.routes import handlers
 from edge.run_streams import RunStreams
 from edge.runs import Runs
+from edge.search import Search
 from edge.sessions import Sessions
+from edge.shares import Shares
 from edge.stored_files import StoredFiles
 from edge.streaming import OpenStreams
 from edge.submissions import Submissions
+from edge.uploads import Uploads
 from edge.user_settings import UserSettingsRoutes
 
 
@@ -82,6 +85,15 @@ def create_app(
         cursors=cursors,
         clock=clock,
     )
+    page = Page(config.static_dir)
+    uploads = Uploads(
+        config,
+        history=history,
+        files=stored_files,
+        identity=identity,
+        codec=codecs[models.default],
+        clock=clock,
+    )
     prompts = Prompts(
         config,
         history=history,
@@ -90,6 +102,7 @@ def create_app(
         models=models,
         submissions=submissions,
         run_streams=run_streams,
+        uploads=uploads,
         clock=clock,
     )
     runs = Runs(
@@ -145,12 +158,15 @@ def create_app(
         ApiKeys(config, history, identity, clock),
         chats,
         prompts,
+        uploads,
+        Shares(history, identity, ownership, page, clock),
+        Search(history, identity, cursors),
         runs,
         models,
         openai,
         responses,
         Health(bus, history, models, clock),
-        Page(config.static_dir),
+        page,
     )
     routes = [route for room in rooms for route in room.routes()]
     documents = Documents(routes, _version())

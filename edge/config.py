@@ -49,6 +49,35 @@ class PasswordCost:
     waiting_max: int = 64
 
 
+PROMPT_FILES_MAX = 10
+"""Files of one prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """Limits of files, in bytes and characters of their text: each, of one prompt together, of
+    one user together. `at_once` are received, and held in memory, by one edge."""
+
+    file_bytes_max: int = 20 << 20
+    file_chars_max: int = 200_000
+    prompt_chars_max: int = 250_000
+    files_max: int = 1_000
+    user_bytes_max: int = 1 << 30
+    at_once: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PdfLimits:
+    """What reading one PDF may take; `concurrent` are read at once."""
+
+    memory_bytes: int = 512 << 20
+    seconds: int = 10
+    pages_max: int = 500
+    chars_max: int = 200_000
+    concurrent: int = 2
+    waiting_max: int = 16
+
+
 @dataclass(frozen=True, slots=True)
 class EdgeConfig:
     """Limits in counts, bytes and seconds.
@@ -81,6 +110,8 @@ class EdgeConfig:
     lookups_max: int = 10_000
     api_keys_max: int = 100
     deletion_sweep_s: float = 600.0
+    uploads: UploadLimits = UploadLimits()
+    pdf: PdfLimits = PdfLimits()
     body_max_bytes: int = 1_048_576
     command_max_bytes: int = 900_000
     submit_timeout_s: float = 10.0

@@ -13,6 +13,7 @@ from edge.replies import BytesReply
 from edge.routes import AnyRequest, Route
 
 _TYPED = re.compile(r"\{(\w+):\w+\}")
+_FILE = {"type": "string", "format": "binary"}
 _PROBLEM = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "code"],
@@ -101,6 +102,9 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
         if route.body is not None:
             content = {"application/json": {"schema": schema_of[route.body]}}
             operation["requestBody"] = {"content": content}
+        if route.form:
+            file = {"type": "object", "required": [route.form], "properties": {route.form: _FILE}}
+            operation["requestBody"] = {"content": {"multipart/form-data": {"schema": file}}}
         if route.public:
             operation["security"] = []
         paths.setdefault(path, {})[route.method.lower()] = operation

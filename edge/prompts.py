@@ -6,16 +6,19 @@ from typing import Annotated
 
 import msgspec
 from litestar.types import ASGIApp
+from msgspec.structs import replace
 
+from contracts.branches import ROOT
 from contracts.errors import Refused
-from contracts.ids import ENTROPY_BYTES, IdKind, make_id
+from contracts.ids import ENTROPY_BYTES, IdKind, is_id, make_id
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
+from contracts.records import Chat, UserSettings
 from contracts.runs import Sampling
 from contracts.session import PromptAccepted, SubmitPrompt
 from edge.bodies import Body, invalid, path_id, read_body
 from edge.chats import events_url
-from edge.config import EdgeConfig
+from edge.config import PROMPT_FILES_MAX, EdgeConfig, ModelPool
 from edge.identity import Caller, Identity
 from edge.metrics import PROMPTS
 from edge.models import Models
@@ -26,6 +29,7 @@ from edge.routes import AnyRequest, Route, arrived_s
 from edge.run_streams import RunStreams
 from edge.runs import event_cursor
 from edge.submissions import Submissions
+from edge.uploads import Uploads
 
 TOKENS_MAX = 1_000_000
 SEED_MAX = 2**63 - 1
@@ -35,30 +39,45 @@ StopText = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Stops = Annotated[list[StopText], msgspec.Meta(max_length=16)]
 
 
-class NewPrompt(Body, frozen=True):
-    """A prompt. `max_tokens` absent: what fits."""
+FileIds = Annotated[list[str], msgspec.Meta(max_length=PROMPT_FILES_MAX)]
 
-    content: Annotated[str, msgspec.Meta(min_length=1)]
+
+class Regeneration(Body, frozen=True, kw_only=True):
+    """How another answer is drawn. What is absent or null is as the chat and the user's
+    settings have it; `max_tokens`: what fits."""
+
     model: str | None = None
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=TOKENS_MAX)] | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
     stop: StopText | Stops | None = None
 
-    def sampling(self, usual: Sampling) -> Sampling:
-        """Return how the answer is drawn; what the prompt does not say is as `usual`."""
+    def sampling(self, usual: Sampling, settings: UserSettings) -> Sampling:
+        """Return how the answer is drawn: as said here, else as the user set it, else as
+        `usual`."""
+        wished = settings.temperature if self.temperature is None else self.temperature
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        return msgspec.structs.replace(
+        return replace(
             usual,
             max_tokens=self.max_tokens or 0,
-            temperature=usual.temperature if self.temperature is None else self.temperature,
+            temperature=usual.temperature if wished is None else wished,
             seed=self.seed,
             stop=stop,
         )
 
 
+class NewPrompt(Regeneration, frozen=True, kw_only=True):
+    """A prompt. `parent_id` is the answer that it follows, null for none: so the prompt that
+    followed it is edited and sent again; absent, it follows what is shown. `attachments` are
+    ids of uploaded files."""
+
+    content: Annotated[str, msgspec.Meta(min_length=1)]
+    parent_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    attachments: FileIds | None = None
+
+
 class Prompts:
-    """The route of prompts."""
+    """The routes of prompts."""
 
     def __init__(
         self,
@@ -70,6 +89,7 @@ class Prompts:
         models: Models,
         submissions: Submissions,
         run_streams: RunStreams,
+        uploads: Uploads,
         clock: Clock,
     ) -> None:
         self._config = config
@@ -79,26 +99,54 @@ class Prompts:
         self._models = models
         self._submissions = submissions
         self._run_streams = run_streams
+        self._uploads = uploads
         self._clock = clock
 
     def routes(self) -> list[Route]:
         """Return what this room answers."""
         path = "/chats/{chat_id:str}/messages"
-        return [Route("POST", path, self.submit, "Send a prompt", NewPrompt)]
+        again = f"{path}/{{message_id:str}}/regenerate"
+        return [
+            Route("POST", path, self.submit, "Send a prompt", NewPrompt),
+            Route("POST", again, self.regenerate, "Another answer", Regeneration),
+        ]
 
     async def submit(self, request: AnyRequest) -> ASGIApp:
         """POST /chats/{chatId}/messages."""
-        caller = await self._identity.caller(request)
-        chat_id = path_id(request, "chat_id", "chat")
-        chat = await self._ownership.recent_chat(chat_id, caller.user_id)
+        caller, chat = await self._owned(request)
         body = await read_body(request, NewPrompt)
         if not body.content.strip():
             raise invalid("content", "must not be empty")
-        key = idempotency_key(request)
-        named = body.model or chat.model or self._models.default
-        model = self._models.find(named)
-        self._models.check(model, caller.tier)
-        command = self._command(chat_id, caller, body, key, body.sampling(model.sampling))
+        command = self._command(request, caller, chat, body)
+        parent_id = body.parent_id
+        if parent_id is not msgspec.UNSET:
+            if parent_id is not None and not is_id(parent_id, "msg"):
+                raise refuse("not_found", "There is no such message.")
+            command = replace(command, parent_id=parent_id or ROOT)
+        files = await self._uploads.attachments(caller.user_id, body.attachments or ())
+        return await self._taken(request, replace(command, content=body.content, attachments=files))
+
+    async def regenerate(self, request: AnyRequest) -> ASGIApp:
+        """POST /chats/{chatId}/messages/{messageId}/regenerate."""
+        caller, chat = await self._owned(request)
+        message_id = path_id(request, "message_id", "msg")
+        body = await read_body(request, Regeneration)
+        command = self._command(request, caller, chat, body, about=message_id)
+        answer = await self._history.message(chat.chat_id, message_id)
+        if answer is None:
+            raise refuse("not_found", "There is no such message.")
+        if answer.role != "assistant" or not answer.parent_id:
+            raise refuse("conflict", "Only an answer can be made again.")
+        return await self._taken(
+            request, replace(command, prompt_id=answer.parent_id, regenerate=True)
+        )
+
+    async def _owned(self, request: AnyRequest) -> tuple[Caller, Chat]:
+        caller = await self._identity.caller(request)
+        chat_id = path_id(request, "chat_id", "chat")
+        return caller, await self._ownership.recent_chat(chat_id, caller.user_id)
+
+    async def _taken(self, request: AnyRequest, command: SubmitPrompt) -> ASGIApp:
         streamed = "text/event-stream" in request.headers.get("accept", "")
         try:
             answer = await self._answer(request, command, streamed=streamed)
@@ -131,30 +179,44 @@ class Prompts:
             raise refuse("not_found", "The run of this Idempotency-Key is gone.")
         return await self._run_streams.join(run, event_cursor(request))
 
+    def _model(self, body: Regeneration, chat: Chat, settings: UserSettings) -> ModelPool:
+        """Return the model that answers: the request's, the chat's, the user's, the default;
+        of the user's settings only one that is still served."""
+        named = body.model or chat.model
+        if named is None and settings.model in {model.model for model in self._models.all()}:
+            named = settings.model
+        return self._models.find(named or self._models.default)
+
     def _command(
         self,
-        chat_id: str,
+        request: AnyRequest,
         caller: Caller,
-        body: NewPrompt,
-        key: str | None,
-        sampling: Sampling,
+        chat: Chat,
+        body: Regeneration,
+        *,
+        about: str = "",
     ) -> SubmitPrompt:
+        """Return the command, still without what is asked. Raises Refused if it has no
+        chance. `about`: what the path names beside the chat."""
+        model = self._model(body, chat, caller.settings)
+        self._models.check(model, caller.tier)
         now_ms = self._clock.now_ms()
         patience_s = self._config.submit_timeout_s - self._config.command_margin_s
         return SubmitPrompt(
             run_id=self._new_id("run", now_ms),
-            chat_id=chat_id,
+            chat_id=chat.chat_id,
             user_id=caller.user_id,
             prompt_id=self._new_id("msg", now_ms),
             answer_id=self._new_id("msg", now_ms),
-            content=body.content,
-            sampling=sampling,
+            content="",
+            sampling=body.sampling(model.sampling, caller.settings),
             submitted_at_ms=now_ms,
             expires_at_ms=now_ms + int(patience_s * 1000),
             tier=caller.tier,
-            model=body.model,
-            idempotency_key=key,
-            body_hash=sha256(msgspec.json.encode(body)).hexdigest(),
+            model=model.model,
+            idempotency_key=idempotency_key(request),
+            body_hash=sha256(msgspec.json.encode(body) + about.encode()).hexdigest(),
+            user_prompt=caller.settings.system_prompt,
         )
 
     def _new_id(self, kind: IdKind, now_ms: int) -> str:

@@ -22,7 +22,7 @@ from contracts.ports.bus import Delivery, Inbound
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
 from contracts.ports.token_log import RunWriter, TokenLog
-from contracts.records import Message, RunRecord
+from contracts.records import Chat, Message, RunRecord
 from contracts.runs import RunOutcome, RunSpec, Usage
 from contracts.scheduling import (
     CancelQueued,
@@ -210,9 +210,12 @@ class Peers:
             known = await self.history.run_by_key(submit.chat_id, submit.idempotency_key)
             if known is not None:
                 return self._replay(submit, known)
-        prompt, answer, run = _records(submit, await self._next_position(submit.chat_id))
+        prompt, answer, run = _records(submit, await self.history.chat(submit.chat_id))
+        branch = submit.regenerate or submit.parent_id is not None
         try:
-            await self.history.accept_prompt(submit.chat_id, prompt=prompt, answer=answer, run=run)
+            await self.history.accept_prompt(
+                submit.chat_id, prompt=prompt, answer=answer, run=run, branch=branch
+            )
         except HistoryConflict:
             chat = await self.history.chat(submit.chat_id)
             active = chat.active_run_id if chat else None
@@ -234,12 +237,10 @@ class Peers:
             replayed=True,
         )
 
-    async def _next_position(self, chat_id: str) -> int:
-        chat = await self.history.chat(chat_id)
-        return chat.next_position if chat else 0
 
-
-def _records(submit: SubmitPrompt, position: int) -> tuple[Message, Message, RunRecord]:
+def _records(submit: SubmitPrompt, chat: Chat | None) -> tuple[Message | None, Message, RunRecord]:
+    position = chat.next_position if chat is not None else 0
+    shown = chat.leaf_id if chat is not None else None
     prompt = Message(
         message_id=submit.prompt_id,
         chat_id=submit.chat_id,
@@ -248,11 +249,13 @@ def _records(submit: SubmitPrompt, position: int) -> tuple[Message, Message, Run
         content=submit.content,
         created_at_ms=submit.submitted_at_ms,
         run_id=submit.run_id,
+        parent_id=(shown or "") if submit.parent_id is None else submit.parent_id,
+        attachments=submit.attachments,
     )
     answer = Message(
         message_id=submit.answer_id,
         chat_id=submit.chat_id,
-        position=position + 1,
+        position=position + (not submit.regenerate),
         role="assistant",
         content="",
         created_at_ms=submit.submitted_at_ms,
@@ -271,4 +274,4 @@ def _records(submit: SubmitPrompt, position: int) -> tuple[Message, Message, Run
         idempotency_key=submit.idempotency_key,
         body_hash=submit.body_hash,
     )
-    return prompt, answer, run
+    return (None if submit.regenerate else prompt), answer, run

@@ -100,7 +100,7 @@ async def test_same_key_and_body_is_the_same_run_and_another_body_is_refused(
         ({"seed": 2**70}, "seed"),
         ({"stop": [""]}, "stop"),
         ({"stop": ["x"] * 17}, "stop"),
-        ({"attachments": []}, "attachments"),
+        ({"attachments": ["file_x"] * 11}, "attachments"),
         ({"userId": "me"}, "userId"),
     ],
 )

@@ -1,0 +1,225 @@
+"""Files: uploaded once, attached to prompts, shown to their owner."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from litestar.datastructures import UploadFile
+from litestar.types import ASGIApp
+
+from contracts.ids import ENTROPY_BYTES, is_id, make_id
+from contracts.ports.clock import Clock
+from contracts.ports.history import History
+from contracts.ports.text import TextCodec
+from contracts.records import Attachment, Upload
+from edge.bodies import invalid, path_id
+from edge.config import EdgeConfig
+from edge.file_kinds import KINDS_IN_WORDS, FileType, plain_name, type_of
+from edge.identity import Identity
+from edge.pdf_text import PdfText
+from edge.problems import UNAVAILABLE_RETRY_MS, InvalidRequest, refuse
+from edge.replies import BytesReply, EmptyReply, json_reply
+from edge.routes import AnyRequest, Route
+from edge.stored_files import StoredFiles
+
+_FORM_ROOM = 64 * 1024
+"""What a form may take beside its file."""
+
+
+class Uploads:
+    """The routes of files, and the way from a file to what a prompt carries of it."""
+
+    def __init__(
+        self,
+        config: EdgeConfig,
+        *,
+        history: History,
+        files: StoredFiles,
+        identity: Identity,
+        codec: TextCodec,
+        clock: Clock,
+    ) -> None:
+        self._limits = config.uploads
+        self._history = history
+        self._files = files
+        self._identity = identity
+        self._codec = codec
+        self._clock = clock
+        self._pdf = PdfText(config.pdf)
+        self._receiving = 0
+
+    def routes(self) -> list[Route]:
+        """Return what this room answers."""
+        path = "/uploads/{file_id:str}"
+        return [
+            Route(
+                "POST",
+                "/uploads",
+                self.receive,
+                "Upload a file (form field `file`)",
+                body_max=self._limits.file_bytes_max + _FORM_ROOM,
+                form="file",
+            ),
+            Route("GET", path, self.read, "The file"),
+            Route("DELETE", path, self.delete, "Delete the file; messages keep its text"),
+        ]
+
+    async def receive(self, request: AnyRequest) -> ASGIApp:
+        """POST /uploads."""
+        caller = await self._identity.caller(request)
+        if self._receiving >= self._limits.at_once:
+            raise refuse(
+                "at_capacity",
+                "Too many files are coming in just now.",
+                retry_after_ms=UNAVAILABLE_RETRY_MS,
+            )
+        self._receiving += 1
+        try:
+            name, data = await self._file_of(request)
+            await self._check_room(caller.user_id, len(data))
+            found = type_of(data, name)
+            if found is None:
+                raise InvalidRequest(
+                    f"This file can't be taken: {KINDS_IN_WORDS} can.",
+                    code="unsupported_media_type",
+                )
+            text = await self._text(data, found)
+        finally:
+            self._receiving -= 1
+        now_ms = self._clock.now_ms()
+        upload = Upload(
+            file_id=make_id("file", now_ms, self._clock.entropy(ENTROPY_BYTES)),
+            user_id=caller.user_id,
+            created_at_ms=now_ms,
+            name=name,
+            media_type=found.media_type,
+            kind=found.kind,
+            size_bytes=len(data),
+            text_chars=len(text),
+        )
+        # The record first: what it names, and nothing else, is deleted with the account.
+        await self._history.create_upload(upload)
+        await self._files.keep(upload.file_id, data, text)
+        view = dict(attachment_view(upload))
+        if text:
+            view["tokens"] = len(await asyncio.to_thread(self._codec.encode, text))
+        return json_reply(view, status=201)
+
+    async def read(self, request: AnyRequest) -> ASGIApp:
+        """GET /uploads/{fileId}. An image is shown, all else is for keeping."""
+        upload = await self._owned(request)
+        data = await self._files.data(upload.file_id)
+        if data is None:
+            raise refuse("not_found", "There is no such file.")
+        shown = upload.kind == "image"
+        charset = "; charset=utf-8" if upload.media_type.startswith("text/") else ""
+        return BytesReply(
+            data,
+            media_type=f"{upload.media_type}{charset}".encode(),
+            headers=(
+                (b"content-disposition", b"inline" if shown else b"attachment"),
+                (b"content-security-policy", b"default-src 'none'; sandbox"),
+                (b"cache-control", b"private, max-age=86400, immutable"),
+            ),
+        )
+
+    async def delete(self, request: AnyRequest) -> ASGIApp:
+        """DELETE /uploads/{fileId}."""
+        upload = await self._owned(request)
+        await self._files.forget(upload.file_id)
+        await self._history.delete_upload(upload.file_id)
+        return EmptyReply()
+
+    async def attachments(self, user_id: str, file_ids: Sequence[str]) -> tuple[Attachment, ...]:
+        """Return what a prompt carries of these files of its user.
+
+        Raises:
+            Refused, InvalidRequest: a file is not there or not the user's, is an image (no
+                model here sees), or all of them together have too much text.
+        """
+        found = await asyncio.gather(*(self._attachment(user_id, each) for each in file_ids))
+        chars = sum(len(attachment.text) for attachment in found)
+        if chars > self._limits.prompt_chars_max:
+            raise refuse(
+                "too_large",
+                f"The files have {chars} characters of text; a prompt takes at most"
+                f" {self._limits.prompt_chars_max}.",
+            )
+        return tuple(found)
+
+    async def _attachment(self, user_id: str, file_id: str) -> Attachment:
+        upload = await self._history.upload(file_id) if is_id(file_id, "file") else None
+        if upload is None or upload.user_id != user_id:
+            raise refuse("not_found", "There is no such file.")
+        if upload.kind == "image":
+            raise invalid("attachments", f"{upload.name} is an image, and no model here sees")
+        return Attachment(
+            file_id=upload.file_id,
+            name=upload.name,
+            media_type=upload.media_type,
+            kind=upload.kind,
+            size_bytes=upload.size_bytes,
+            text=await self._files.text(upload.file_id),
+        )
+
+    async def _owned(self, request: AnyRequest) -> Upload:
+        caller = await self._identity.caller(request)
+        upload = await self._history.upload(path_id(request, "file_id", "file"))
+        if upload is None or upload.user_id != caller.user_id:
+            raise refuse("not_found", "There is no such file.")
+        return upload
+
+    async def _file_of(self, request: AnyRequest) -> tuple[str, bytes]:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "multipart/form-data":
+            raise InvalidRequest(
+                "Send the file as a form: Content-Type: multipart/form-data.",
+                code="unsupported_media_type",
+            )
+        form = await request.form()
+        try:
+            file = form.get("file")
+            if not isinstance(file, UploadFile):
+                raise invalid("file", "must be a file of the form")
+            data = await file.read()
+        finally:
+            await form.close()
+        most = self._limits.file_bytes_max
+        if len(data) > most:
+            raise refuse("too_large", f"The file is larger than {most >> 20} MB.")
+        if not data:
+            raise invalid("file", "is empty")
+        return plain_name(file.filename or ""), data
+
+    async def _check_room(self, user_id: str, size: int) -> None:
+        uploads = await self._history.list_uploads(user_id)
+        limits = self._limits
+        if len(uploads) >= limits.files_max:
+            raise refuse("conflict", f"You have {limits.files_max} files; delete some first.")
+        if sum(upload.size_bytes for upload in uploads) + size > limits.user_bytes_max:
+            most = limits.user_bytes_max >> 20
+            raise refuse("conflict", f"Your files would take more than {most} MB; delete some.")
+
+    async def _text(self, data: bytes, found: FileType) -> str:
+        text = found.text if found.text is not None else ""
+        if found.kind == "pdf":
+            text = await self._pdf.read(data)
+        most = self._limits.file_chars_max
+        if len(text) > most:
+            raise refuse(
+                "too_large", f"The file has {len(text)} characters; at most {most} are taken."
+            )
+        if found.kind != "image" and not text.strip():
+            raise invalid("file", "holds no text")
+        return text
+
+
+def attachment_view(file: Upload | Attachment) -> Mapping[str, Any]:
+    """Return a file as clients see it."""
+    return {
+        "fileId": file.file_id,
+        "name": file.name,
+        "mediaType": file.media_type,
+        "bytes": file.size_bytes,
+        "kind": file.kind,
+    }
