@@ -164,6 +164,9 @@ def summarizer_host(host_id: str) -> str:
     return f"summarizer-host.{host_id}"
 
 
+EDGES_ANNOUNCED = "actor.edge.*"
+
+
 def actor_announcement(role: str, actor_id: str) -> str:
     """Return the subject on which an actor announces itself for `parley ps`."""
     return f"actor.{role}.{actor_id}"

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 from litestar.types import Receive, Scope, Send
+from msgspec.structs import replace
 
 from contracts.codec import decode, encode
 from contracts.errors import BusError, LogGone, Problem
@@ -84,7 +85,7 @@ class ApiRun:
         try:
             async for batch in self._reader.batches():
                 if batch.end is not None:
-                    self.outcome = batch.end
+                    self.outcome = _told(batch.end)
                 text = _text(batch)
                 if text or batch.logprobs:
                     yield text, batch.logprobs
@@ -256,6 +257,14 @@ def error_reply(problem: Problem) -> BytesReply:
         media_type=JSON_TYPE,
         headers=[(n.encode(), value.encode()) for n, value in openai_headers(problem).items()],
     )
+
+
+def _told(outcome: RunOutcome) -> RunOutcome:
+    """Return how the run ended for a client who did not stop it: a cut answer is no whole one."""
+    if outcome.finish_reason != "cancelled" or outcome.error is not None:
+        return outcome
+    problem = Problem(code="unavailable", detail="The run was stopped by the service; try again.")
+    return replace(outcome, finish_reason="error", error=problem)
 
 
 def _text(batch: LogBatch) -> str:

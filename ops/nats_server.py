@@ -151,6 +151,7 @@ def permissions() -> Mapping[User, Permissions | None]:
             subscribe=(
                 "sched.*.request",
                 "sched.*.worker",
+                "actor.edge.*",
                 "$SRV.>",
                 f"{inbox_prefix('scheduler')}.>",
             ),

@@ -17,6 +17,7 @@ from actors.scheduler.state import (
     Asked,
     Effect,
     Heard,
+    ReaderSeen,
     Reconfigured,
     RunSubmitted,
     SchedulerMessage,
@@ -30,6 +31,7 @@ from contracts.ports.token_log import TokenLog
 from contracts.runs import RunSpec
 from contracts.scheduling import ActorInfo, SchedulerRequest, WorkerMessage
 from contracts.subjects import (
+    EDGES_ANNOUNCED,
     RUNS_STREAM,
     run_queue_filter,
     scheduler_durable,
@@ -134,6 +136,8 @@ class SchedulerActor:
         async with AsyncExitStack() as held:
             heard = await self._bus.subscribe(scheduler_workers(pool), self._hear)
             held.push_async_callback(heard.stop)
+            edges = await self._bus.subscribe(EDGES_ANNOUNCED, self._see)
+            held.push_async_callback(edges.stop)
             asked = await self._bus.subscribe(scheduler_requests(pool), self._ask)
             held.push_async_callback(asked.stop)
             runs = await self._bus.consume(
@@ -193,6 +197,14 @@ class SchedulerActor:
         number = next(self._numbers)
         self._hands.deliveries[number] = delivery
         self._put(RunSubmitted(spec, number, delivery.redelivered))
+
+    def _see(self, inbound: Inbound) -> None:
+        try:
+            row = decode(inbound.data, ActorInfo)
+        except BadMessage as error:
+            _log.warning("announcement does not decode", error=str(error))
+            return
+        self._put(ReaderSeen(row.id, row.epoch))
 
     def _hear(self, inbound: Inbound) -> None:
         try:

@@ -103,6 +103,7 @@ class SchedulerConfig:
     more: two chunks of the engine's. `notices_max`: first places told a second to runs that
     nobody watches. `watch_ms`: how long a word that somebody reads a run is believed, and
     `watched_max` of how many runs.
+    `reader_silent_ms`: an edge unheard of for so long is gone, and what it alone read ends.
     """
 
     pool: str
@@ -132,6 +133,7 @@ class SchedulerConfig:
     watched_max: int = 50_000
     prefill_tokens_max: int = 8_192
     early_cancel_ms: int = 10_000
+    reader_silent_ms: int = 10_000
     early_cancels_max: int = 10_000
     status_ms: int = 500
     lease_ttl_s: float = 2.0

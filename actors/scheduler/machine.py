@@ -17,6 +17,7 @@ from actors.scheduler.ending import Ending
 from actors.scheduler.hearing import Hearing
 from actors.scheduler.order import Order
 from actors.scheduler.pool import Effects, Pool
+from actors.scheduler.readers import Readers
 from actors.scheduler.state import (
     Answer,
     Asked,
@@ -24,6 +25,7 @@ from actors.scheduler.state import (
     EndFailed,
     EndStored,
     Heard,
+    ReaderSeen,
     Reconfigured,
     Run,
     RunSubmitted,
@@ -69,6 +71,7 @@ class SchedulerMachine:
         self._ending = Ending(self._pool)
         self._hearing = Hearing(self._pool, self._ending)
         self._dispatching = Dispatching(self._pool)
+        self._readers = Readers(self._pool, self._ending)
         self._telling = Telling(self._pool, now_ms)
         self._arrivals = 0
 
@@ -93,6 +96,9 @@ class SchedulerMachine:
                 effects = self._ending.cancel(run_id, reply_to, now_ms)
             case Asked(request, reply_to):
                 return self._asked(request, reply_to, now_ms)
+            case ReaderSeen(edge, epoch):
+                self._readers.seen(edge, epoch, now_ms)
+                return []
             case Reconfigured(tiers, costs):
                 effects = self._reconfigured(tiers, costs)
             case EndStored(run_id):
@@ -179,6 +185,7 @@ class SchedulerMachine:
         for name in self._pool.workers.silent(now_ms):
             self._pool.quarantine.died(name, now_ms)
             effects += self._hearing.lose(self._pool.workers[name], now_ms)
+        effects += self._readers.tick(now_ms)
         self._pool.workers.forget_stopped()
         for run in self._pool.due(now_ms):
             effects += self._overdue(run, now_ms)

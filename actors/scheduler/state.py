@@ -81,6 +81,14 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class ReaderSeen:
+    """An edge lives, in the life `epoch` (its start, milliseconds)."""
+
+    edge: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reconfigured:
     """Other tiers and costs hold from now on."""
 
@@ -89,7 +97,15 @@ class Reconfigured:
 
 
 SchedulerMessage = (
-    RunSubmitted | Heard | Asked | EndStored | EndFailed | ClosedChecked | Reconfigured | Tick
+    RunSubmitted
+    | Heard
+    | Asked
+    | EndStored
+    | EndFailed
+    | ClosedChecked
+    | ReaderSeen
+    | Reconfigured
+    | Tick
 )
 
 

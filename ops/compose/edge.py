@@ -4,6 +4,7 @@ from functools import partial
 
 from litestar import Litestar
 
+from actors.runtime.clock import SystemClock
 from actors.runtime.token_log import BusTokenLog
 from actors.runtime.tokenizer import HfTextCodec
 from contracts.scheduling import ActorInfo
@@ -24,21 +25,31 @@ class ListedEdge(EdgeServer):
         CannotListen: the port is taken or may not be used.
     """
 
-    def __init__(self, app: Litestar, config: EdgeConfig, actor_id: str) -> None:
+    def __init__(self, app: Litestar, config: EdgeConfig, actor_id: str, epoch: int) -> None:
         super().__init__(app, config)
         self._actor_id = actor_id
+        self._epoch = epoch
         self.bind()
 
     def info(self, pid: int, host: str) -> ActorInfo:
         """Return its row."""
         state = "serving" if self.serving else "starting"
-        return ActorInfo(role="edge", id=self._actor_id, pid=pid, host=host, state=state)
+        return ActorInfo(
+            role="edge",
+            id=self._actor_id,
+            pid=pid,
+            host=host,
+            state=state,
+            epoch=self._epoch,
+        )
 
 
 async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
     """Run an edge until SIGTERM or SIGINT."""
     models = models_of(settings, weights=False)
+    epoch = SystemClock().now_ms()
     config = EdgeConfig(
+        reader=f"{actor_id}@{epoch}",
         models=tuple(
             ModelPool(
                 model=files.model_id,
@@ -69,5 +80,8 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
             clock=clock,
         )
         await serve(
-            [Part(actor_id, partial(ListedEdge, app, config, actor_id))], bus, clock, notifier
+            [Part(actor_id, partial(ListedEdge, app, config, actor_id, epoch))],
+            bus,
+            clock,
+            notifier,
         )
