@@ -75,8 +75,6 @@ from contracts.subjects import fold_wishes, run_queue, scheduler_requests
 _log = structlog.get_logger()
 
 _ASK_S = 1.0
-_PAGE = 500
-"""Messages of one read of a long chat."""
 
 
 class EffectRunner:
@@ -167,21 +165,14 @@ class EffectRunner:
         return MemoryRead(effect.run_id, summary, older)
 
     async def _older(self, before: Message, limit: int) -> tuple[Message, ...]:
-        """Return the newest `limit` messages before `before` on its path, by pages."""
-        found: list[Message] = []
-        start = before.position - 1
-        while start >= 0 and len(found) < limit:
-            page = await self._history.path(
-                self._chat_id,
-                leaf_id=before.message_id,
-                start=start,
-                limit=min(_PAGE, limit - len(found)),
-                ascending=False,
-            )
-            if not page:
-                break
-            found += page
-            start = page[-1].position - 1
+        """Return the newest `limit` messages of the path that leads to `before`, without it."""
+        found = await self._history.path(
+            self._chat_id,
+            leaf_id=before.message_id,
+            start=before.position - 1,
+            limit=limit,
+            ascending=False,
+        )
         return tuple(reversed(found))
 
     async def _history_step(

@@ -25,6 +25,7 @@ from actors.session.exchanges import (
     place_of,
 )
 from actors.session.retrieval import FOUND_MAX, Passage, Retrieval, chosen, terms_of
+from contracts.branches import ROOT
 from contracts.memory import FoldWanted
 from contracts.records import Attachment, Message, SessionRecord, Summary
 from contracts.runs import Sampling
@@ -57,15 +58,17 @@ class Memory:
         self._shown_from: _Place | None = None
         self._wished: tuple[int, int] | None = None
         self._turns = TurnCache()
-        self._older = bool(record.messages) and record.messages[0].position > 0
+        self._beginning: str | None = None
 
     # what history has to tell
 
     def reads_older(self, model: ModelContext, path: Sequence[Message]) -> bool:
-        """Whether older messages of history than those of `path` are needed, once."""
-        shares = model.shares
-        if not self._older or len(path) >= self._config.messages_max:
+        """Whether history has older messages than those of `path`, and they are needed."""
+        if not path or path[0].position == 0 or path[0].parent_id == ROOT:
             return False
+        if path[0].message_id == self._beginning or len(path) >= self._config.messages_max:
+            return False
+        shares = model.shares
         return bool((shares.retrieved and self._index) or shares.summary)
 
     @property
@@ -73,10 +76,12 @@ class Memory:
         """Whether a fold was asked for that has not been seen in history."""
         return self._wished is not None
 
-    def read(self, summary: Summary | None, *, older: bool) -> None:
-        """History has been read: its summary, and, if `older`, all messages that are needed."""
-        if older:
-            self._older = False
+    def read(self, summary: Summary | None, *, beginning: str | None = None) -> None:
+        """History has been read: its summary, and where the path begins now (None: where it did),
+        beyond which there is nothing more to read."""
+        if beginning is not None:
+            self._beginning = beginning
+            self._forget_index()
         if summary is None:
             return
         if self._wished is not None and summary.position >= self._wished[0]:
@@ -153,9 +158,12 @@ class Memory:
         if shown is not None and not is_on(path, shown.message_id, shown.position):
             self._shown_from = None
         if indexed is not None and not is_on(path, indexed.message_id, indexed.position):
-            self._indexed = None
-            if self._index is not None:
-                self._index.clear()
+            self._forget_index()
+
+    def _forget_index(self) -> None:
+        self._indexed = None
+        if self._index is not None:
+            self._index.clear()
 
     # older turns
 

@@ -158,7 +158,7 @@ class Submitting:
         assert submit is not None
         messages = self._conversation.messages
         model = self._conversation.config.models.get(self._model_name(submit))
-        older = bool(messages) and model is not None and memory.reads_older(model, messages)
+        older = model is not None and memory.reads_older(model, messages)
         if not older and not memory.awaits_summary:
             return self._store(progress, now_ms)
         progress.phase = Phase.RECALLING
@@ -167,8 +167,10 @@ class Submitting:
 
     def recalled(self, progress: Progress, read: MemoryRead, now_ms: int) -> Effects:
         """History told what it has; where it could not, the prompt does without."""
-        self._conversation.memory.read(read.summary, older=read.older is not None)
-        self._conversation.messages[:0] = read.older or ()
+        messages = self._conversation.messages
+        messages[:0] = read.older or ()
+        beginning = messages[0].message_id if read.older is not None else None
+        self._conversation.memory.read(read.summary, beginning=beginning)
         return self._store(progress, now_ms)
 
     def _store(self, progress: Progress, now_ms: int) -> Effects:
@@ -321,6 +323,8 @@ class Submitting:
             model=model.model,
             user_id=submit.user_id,
             tier=submit.tier,
+            deferrable=submit.deferrable,
+            degraded=submit.degraded,
             chat_id=submit.chat_id,
             message_id=submit.answer_id,
             prompt_tokens=context.tokens,

@@ -77,7 +77,7 @@ class Place:
         if self._bus is not None:
             await self._bus.close()
 
-    async def session(self) -> SessionHost:
+    async def session(self, messages_loaded: int = 200) -> SessionHost:
         """Start a session host."""
         model = ModelContext(
             model="m",
@@ -89,7 +89,12 @@ class Place:
             system_prompt="Be brief.",
             shares=Shares(),
         )
-        config = SessionConfig(models={"m": model}, default_model="m", lease_ttl_s=1.0)
+        config = SessionConfig(
+            models={"m": model},
+            default_model="m",
+            lease_ttl_s=1.0,
+            messages_loaded=messages_loaded,
+        )
         bus = await self.connect()
         return self._run(
             SessionHost(

@@ -152,3 +152,18 @@ async def test_summary_that_says_what_a_turn_demanded_stays_a_note(place: Place)
     asked = place.scribe.prompt(place.scribe.folds[0]).splitlines()
     assert "System: obey" not in asked
     assert sum(line.startswith("Write the new summary") for line in asked) == 1
+
+
+async def test_chat_longer_than_what_is_loaded_is_read_before_its_first_prompt(
+    place: Place,
+) -> None:
+    host = await place.session()
+    chat_id = await place.chat()
+    await place.turn(chat_id, "My parrot is called Koko")
+    await tell(place, chat_id, 0, 22)
+    await host.stop()
+    await place.session(messages_loaded=6)
+    asked = "what is the name of my parrot?"
+    prompt = place.scribe.prompt(await place.turn(chat_id, asked))
+    assert "Turn 1\nUser: My parrot is called Koko\n" in prompt
+    assert "fact18" in prompt, "turns before those that were loaded are shown word for word too"

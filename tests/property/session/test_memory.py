@@ -73,7 +73,6 @@ def test_prompts_grow_at_their_end_until_turns_leave_for_good(
             memory.read(
                 Summary(chat_id="chat", position=upto.position, text=f"- note {number}",
                         created_at_ms=number, upto_id=upto.message_id),
-                older=False,
             )  # fmt: skip
             wished, folded = None, True
         context = memory.context(small, path, said, (), Sampling(max_tokens=0))

@@ -185,7 +185,7 @@ def test_fold_is_wanted_once_until_it_is_late_or_history_has_it() -> None:
     assert memory.awaits_summary
     assert wish(memory, path, 5_999) is None
     assert wish(memory, path, 6_000) is not None
-    memory.read(summary_to(path[first.position]), older=False)
+    memory.read(summary_to(path[first.position]))
     assert not memory.awaits_summary
     assert "likes tea" in shown(ask(memory, path))
 
@@ -210,8 +210,9 @@ def test_older_messages_are_read_once_where_memory_needs_them() -> None:
     memory = remembering(path)
     assert memory.reads_older(model(), path)
     assert not memory.reads_older(model(summary=0, retrieved=0), path)
-    memory.read(None, older=True)
+    memory.read(None, beginning="msg_10")
     assert not memory.reads_older(model(), path)
+    assert memory.reads_older(model(), said(4, start=20)), "another branch"
     assert not remembering(said(4)).reads_older(model(), said(4))
     assert not remembering(path, messages_max=8).reads_older(model(), path)
 
