@@ -11,6 +11,7 @@ SESSION_PARTITIONS = 16
 
 RUNS_STREAM = "RUNS"
 SESSION_STREAM = "SESS"
+JOURNAL_STREAM = "SCHED"
 FOLD_STREAM = "FOLD"
 LEASE_BUCKET = "LEASE"
 
@@ -115,6 +116,11 @@ def scheduler_requests(pool: str) -> str:
 def scheduler_workers(pool: str) -> str:
     """Return the subject on which workers report to a pool's scheduler."""
     return f"sched.{pool}.worker"
+
+
+def scheduler_journal(pool: str) -> str:
+    """Return the subject on which a pool's scheduler keeps what must outlive it."""
+    return f"journal.{pool}"
 
 
 def pool_status(pool: str) -> str:

@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 
 from contracts.errors import ParleyError
-from contracts.subjects import LEASE_BUCKET, TOKEN_PARTITIONS, token_stream
+from contracts.subjects import JOURNAL_STREAM, LEASE_BUCKET, TOKEN_PARTITIONS, token_stream
 
 User = Literal["operator", "edge", "session", "scheduler", "gpu", "summarizer"]
 USERS: tuple[User, ...] = ("operator", "edge", "session", "scheduler", "gpu", "summarizer")
@@ -78,6 +78,11 @@ _READ_LOG = tuple(
 """By name: a wildcard would also read the prompts in `SESS` and `RUNS`."""
 
 _READ_LEASES = f"$JS.API.STREAM.MSG.GET.KV_{LEASE_BUCKET}"
+_READ_JOURNAL = (
+    f"$JS.API.DIRECT.GET.{JOURNAL_STREAM}",
+    f"$JS.API.DIRECT.GET.{JOURNAL_STREAM}.>",
+    f"$JS.API.STREAM.MSG.GET.{JOURNAL_STREAM}",
+)
 _WRITE_LOG = ("tok.*.*.claim", "tok.*.*.d", "tok.*.*.snap")
 
 
@@ -145,6 +150,8 @@ def permissions() -> Mapping[User, Permissions | None]:
                 "gpu.*.cmd",
                 "sess.*.*",
                 "sched.*.status",
+                "journal.*",
+                *_READ_JOURNAL,
                 "$KV.LEASE.scheduler.*",
                 "actor.scheduler.*",
             ),

@@ -3,6 +3,7 @@
 from contracts.ports.bus import Bus, StreamSpec
 from contracts.subjects import (
     FOLD_STREAM,
+    JOURNAL_STREAM,
     LEASE_BUCKET,
     RUNS_STREAM,
     SESSION_STREAM,
@@ -15,6 +16,10 @@ MEBIBYTE = 1 << 20
 LOG_MAX_AGE_S = 15 * 60.0
 LOG_MAX_BYTES = 64 * MEBIBYTE
 """Of each of the token streams: 1 GiB of the server's memory, or disk, in all."""
+
+JOURNAL_MAX_AGE_S = 24 * 3600.0
+JOURNAL_MAX_BYTES = 128 * MEBIBYTE
+"""A scheduler writes all it has anew every few seconds: what is older is never read."""
 
 QUEUE_MAX_BYTES = 1024 * MEBIBYTE
 QUEUE_MAX_MESSAGES = 1_000_000
@@ -81,6 +86,15 @@ def stream_specs(replicas: int = 1) -> tuple[StreamSpec, ...]:
             max_bytes=64 * MEBIBYTE,
             duplicate_window_s=120.0,
             metadata={"parley": "folds"},
+        ),
+        StreamSpec(
+            name=JOURNAL_STREAM,
+            subjects=("journal.*",),
+            description="Tags, charges and budgets of the schedulers; the last minute counts",
+            replicas=replicas,
+            max_age_s=JOURNAL_MAX_AGE_S,
+            max_bytes=JOURNAL_MAX_BYTES,
+            metadata={"parley": "scheduler-journal"},
         ),
         StreamSpec(
             name=f"KV_{LEASE_BUCKET}",

@@ -12,6 +12,8 @@ from actors.runtime.racing import first_of
 from actors.scheduler import metrics
 from actors.scheduler.config import SchedulerConfig
 from actors.scheduler.effects import EffectRunner
+from actors.scheduler.journal import JournalEntry
+from actors.scheduler.journal_log import JournalLog
 from actors.scheduler.machine import SchedulerMachine
 from actors.scheduler.state import (
     Asked,
@@ -21,10 +23,11 @@ from actors.scheduler.state import (
     Reconfigured,
     RunSubmitted,
     SchedulerMessage,
+    Settle,
     Tick,
 )
 from contracts.codec import decode
-from contracts.errors import BadMessage, BusUnavailable
+from contracts.errors import BadMessage, BusUnavailable, Fenced
 from contracts.ports.bus import Bus, Delivery, Inbound
 from contracts.ports.clock import Clock
 from contracts.ports.token_log import TokenLog
@@ -42,6 +45,37 @@ from contracts.subjects import (
 
 _log = structlog.get_logger()
 _TICK_S = 0.05
+
+
+class _Keeper:
+    """Writes the journal, one entry at a time, and then lets go of the runs that it settles: a
+    settlement is durable before its run is acknowledged. `replaced`: another writes it now."""
+
+    def __init__(self, journal: JournalLog, hands: EffectRunner, clock: Clock) -> None:
+        self.settles: list[Settle] = []
+        self.busy = False
+        self.replaced = False
+        self._journal = journal
+        self._hands = hands
+        self._clock = clock
+
+    async def keep(self, entry: JournalEntry | None) -> None:
+        """Store the entry, however often that takes, and perform what waited for it. Whoever
+        calls has set `busy`."""
+        settles, self.settles = self.settles, []
+        while entry is not None:
+            try:
+                await self._journal.store(entry)
+                break
+            except BusUnavailable as error:
+                _log.warning("journal not written yet", error=str(error))
+                await self._clock.sleep(_TICK_S)
+            except Fenced:
+                self.replaced = True
+                return
+        for settle in settles:
+            self._hands.perform_now(settle)
+        self.busy = False
 
 
 class SchedulerActor:
@@ -115,8 +149,7 @@ class SchedulerActor:
         self._hands = self._new_hands()
         metrics.ACTIVE.labels(self._config.pool).set(1)
         try:
-            machine = SchedulerMachine(self._config, term, self._clock.now_ms())
-            await first_of(self._lease.held_until_lost(), self._schedule(machine))
+            await first_of(self._lease.held_until_lost(), self._schedule(term))
             _log.warning("lease lost", pool=self._config.pool)
         except BusUnavailable as error:
             _log.warning("scheduling not begun", pool=self._config.pool, error=str(error))
@@ -131,8 +164,11 @@ class SchedulerActor:
             self._config.pool, self._actor_id, self._bus, self._token_log, self._clock
         )
 
-    async def _schedule(self, machine: SchedulerMachine) -> None:
+    async def _schedule(self, term: int) -> None:
         pool = self._config.pool
+        journal = JournalLog(self._bus, self._clock, pool)
+        known = await journal.open(term)
+        machine = SchedulerMachine(self._config, term, self._clock.now_ms(), known=known)
         async with AsyncExitStack() as held:
             heard = await self._bus.subscribe(scheduler_workers(pool), self._hear)
             held.push_async_callback(heard.stop)
@@ -149,13 +185,16 @@ class SchedulerActor:
             )
             held.push_async_callback(runs.stop)
             async with asyncio.TaskGroup() as group:
-                await self._loop(machine, group)
+                await self._loop(machine, journal, group)
 
-    async def _loop(self, machine: SchedulerMachine, group: asyncio.TaskGroup) -> None:
+    async def _loop(
+        self, machine: SchedulerMachine, journal: JournalLog, group: asyncio.TaskGroup
+    ) -> None:
         """Handle what comes, in batches, while the lease is held: a paused scheduler that
         wakes up after its lease ran out does nothing more."""
         next_tick_ms = 0
-        while True:
+        keeper = _Keeper(journal, self._hands, self._clock)
+        while not keeper.replaced:
             if not self._inbox:
                 self._filled.clear()
                 await self._wait_for_work()
@@ -168,8 +207,15 @@ class SchedulerActor:
                 if not self._lease.held:
                     return
                 for effect in machine.handle(self._inbox.popleft(), now_ms):
-                    if not self._hands.perform_now(effect):
+                    if isinstance(effect, Settle):
+                        keeper.settles.append(effect)
+                    elif not self._hands.perform_now(effect):
                         group.create_task(self._later(effect))
+            if not keeper.busy:
+                entry = machine.journal_entry(now_ms)
+                if entry is not None or keeper.settles:
+                    keeper.busy = True
+                    group.create_task(self._keep(keeper, entry))
 
     async def _wait_for_work(self) -> None:
         try:
@@ -177,6 +223,10 @@ class SchedulerActor:
                 await self._filled.wait()
         except TimeoutError:
             pass
+
+    async def _keep(self, keeper: "_Keeper", entry: JournalEntry | None) -> None:
+        await keeper.keep(entry)
+        self._filled.set()
 
     async def _later(self, effect: Effect) -> None:
         message = await self._hands.perform_later(effect)

@@ -57,6 +57,8 @@ class User:
 
 
 Entry = tuple[int, int, User]
+Place = tuple[int, int, int, User]
+"""Tag and arrival of the first run, the mark, and whose."""
 
 
 class Backlog:
@@ -78,7 +80,7 @@ class Backlog:
         self.queued = 0
         self.front: OrderedDict[str, Run] = OrderedDict()
         self.users: dict[str, User] = {}
-        self._heap: list[Entry] = []
+        self._heap: list[Place] = []
         self._tails: list[Entry] = []
         self._idle: list[Entry] = []
         self._listed = 0
@@ -167,12 +169,12 @@ class Backlog:
         """Return the user with the smallest tag that may be chosen."""
         heap = self._heap
         while heap:
-            key, mark, user = heap[0]
+            key, _, mark, user = heap[0]
             if user.mark != mark:
                 heappop(heap)
             elif key < user.tag:
                 user.mark = next(self._marks)
-                heapreplace(heap, (user.tag, user.mark, user))
+                heapreplace(heap, (user.tag, user.head().arrival, user.mark, user))
             else:
                 return user
         return None
@@ -183,7 +185,7 @@ class Backlog:
         heap, found, level = self._heap, list[User](), [0]
         visits = _VISITS * _SAMPLE
         for index in level:
-            key, mark, user = heap[index]
+            key, _, mark, user = heap[index]
             if key > limit:
                 continue
             if user.mark == mark and user.tag <= limit:
@@ -198,7 +200,7 @@ class Backlog:
         """Return some users that may be chosen, spread evenly, and the ratio of all of them to
         those, as numerator and denominator; takes constant time."""
         step = max(1, len(self._heap) // _SAMPLE)
-        some = [user for _, mark, user in self._heap[::step] if user.mark == mark]
+        some = [user for _, _, mark, user in self._heap[::step] if user.mark == mark]
         return some, self._listed, max(1, len(some))
 
     def longest(self) -> User | None:
@@ -214,6 +216,12 @@ class Backlog:
             else:
                 return user
         return None
+
+    def resume(self, user_id: str, tag: int, *, waiting: bool) -> None:
+        """Begin with a user's tag from before a take-over."""
+        user = self.users[user_id] = User(user_id, tag, resumed=waiting)
+        self.highest = max(self.highest, tag)
+        heappush(self._idle, (tag, next(self._marks), user))
 
     def advance(self) -> None:
         """Move the virtual time to the smallest tag that waits."""
@@ -253,9 +261,9 @@ class Backlog:
         if not user.mark:
             self._listed += 1
         user.mark = next(self._marks)
-        heappush(self._heap, (user.tag, user.mark, user))
+        heappush(self._heap, (user.tag, user.head().arrival, user.mark, user))
         if len(self._heap) > 2 * self._listed + 64:
-            self._heap = [entry for entry in self._heap if entry[2].mark == entry[1]]
+            self._heap = [entry for entry in self._heap if entry[3].mark == entry[2]]
             heapify(self._heap)
 
     def _unlist(self, user: User) -> None:

@@ -7,7 +7,7 @@ did cost. A refused run is told when the bucket will have refilled enough.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -125,6 +125,8 @@ class Ledger:
         self._holds: dict[str, _Hold] = {}
         self._done: OrderedDict[str, None] = OrderedDict()
         self._granted = self._refilled = self._settled = self._capped_off = self._closed = 0
+        self._touched: dict[str, None] | None = None
+        self._held: dict[str, None] = {}
 
     def reserve(
         self,
@@ -160,6 +162,7 @@ class Ledger:
         account.balance -= amount
         account.holds += 1
         self._holds[run_id] = _Hold(user_id, amount)
+        self._note(run_id, user_id)
         return Reserved(amount)
 
     def debit(self, run_id: str, so_far: int) -> None:
@@ -174,6 +177,7 @@ class Ledger:
         if hold is not None and so_far > hold.amount:
             self._accounts[hold.user_id].balance -= so_far - hold.amount
             hold.amount = so_far
+            self._note(run_id, hold.user_id)
 
     def settle(self, run_id: str, actual: int) -> None:
         """Take `actual` ≥ 0 for a run that is over and give back the rest of what it held.
@@ -191,6 +195,7 @@ class Ledger:
         account.balance += hold.amount - actual
         self._settled += actual
         self._cap(account)
+        self._note(run_id, hold.user_id)
 
     def refund(self, run_id: str) -> None:
         """Give back all that a run held: nothing of it was delivered."""
@@ -244,22 +249,10 @@ class Ledger:
     def snapshot(self) -> LedgerSnapshot:
         """Return everything, to be stored."""
         return LedgerSnapshot(
-            accounts=tuple(
-                AccountRecord(user_id, a.size, a.refill, a.balance, a.at_ms, a.carry)
-                for user_id, a in self._accounts.items()
-            ),
-            holds=tuple(
-                HoldRecord(run_id, hold.user_id, hold.amount)
-                for run_id, hold in self._holds.items()
-            ),
+            accounts=tuple(self.records()),
+            holds=tuple(self.hold_records()),
             settled=tuple(self._done),
-            sums=(
-                self._granted,
-                self._refilled,
-                self._settled,
-                self._capped_off,
-                self._closed,
-            ),
+            sums=self.sums,
         )
 
     def restore(self, snapshot: LedgerSnapshot) -> None:
@@ -281,6 +274,51 @@ class Ledger:
             self._closed,
         ) = snapshot.sums
 
+    def track(self) -> None:
+        """Remember what changes from now on, for `changes`."""
+        self._touched = {}
+
+    def _note(self, run_id: str, user_id: str) -> None:
+        if self._touched is not None:
+            self._touched[user_id] = None
+            self._held[run_id] = None
+
+    @property
+    def sums(self) -> tuple[int, int, int, int, int]:
+        """Granted, refilled, settled, capped off and closed, as a snapshot has them."""
+        return (self._granted, self._refilled, self._settled, self._capped_off, self._closed)
+
+    def changes(self) -> tuple[tuple[AccountRecord, ...], tuple[HoldRecord, ...]]:
+        """Return the present values of the buckets and holds that have changed since the last
+        call; a bucket that was forgotten has size 0, a hold that is settled is left out."""
+        accounts = tuple(self._record(user_id) for user_id in self._touched or ())
+        holds = tuple(
+            HoldRecord(run_id, self._holds[run_id].user_id, self._holds[run_id].amount)
+            for run_id in self._held
+            if run_id in self._holds
+        )
+        if self._touched is not None:
+            self._touched.clear()
+        self._held.clear()
+        return accounts, holds
+
+    def records(self) -> Iterator[AccountRecord]:
+        """Yield the buckets of now, each as it is when its turn comes."""
+        return (self._record(user_id) for user_id in list(self._accounts))
+
+    def hold_records(self) -> Iterator[HoldRecord]:
+        """Yield the holds of now, each as it is when its turn comes."""
+        for run_id in list(self._holds):
+            hold = self._holds.get(run_id)
+            if hold is not None:
+                yield HoldRecord(run_id, hold.user_id, hold.amount)
+
+    def _record(self, user_id: str) -> AccountRecord:
+        a = self._accounts.get(user_id)
+        if a is None:
+            return AccountRecord(user_id, 0, 0, 0, 0)
+        return AccountRecord(user_id, a.size, a.refill, a.balance, a.at_ms, a.carry)
+
     def _account(self, user_id: str, budget: BudgetConfig, now_ms: int) -> _Account:
         """Return the user's bucket, refilled up to now. Other terms than it was filled under
         (another tier, a reloaded file) move its balance with its size: what was spent stays
@@ -290,9 +328,13 @@ class Ledger:
             account = _Account(budget.size, budget.refill, budget.size, now_ms)
             self._accounts[user_id] = account
             self._granted += budget.size
+            if self._touched is not None:
+                self._touched[user_id] = None
             self._make_room(user_id, now_ms)
             return account
         self._accounts.move_to_end(user_id)
+        if self._touched is not None:
+            self._touched[user_id] = None
         self._refill(account, now_ms)
         if account.size != budget.size:
             self._granted += budget.size - account.size
@@ -333,6 +375,8 @@ class Ledger:
             if account.balance == account.size or len(self._accounts) > self._accounts_max:
                 del self._accounts[user_id]
                 self._closed += account.balance
+                if self._touched is not None:
+                    self._touched[user_id] = None
 
     def _remember(self, run_id: str) -> None:
         self._done[run_id] = None

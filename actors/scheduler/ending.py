@@ -89,6 +89,8 @@ class Ending:
         self._pool.unassign(run)
         self._pool.placed.pop(run_id, None)
         self._pool.close(run, now_ms)
+        if self._pool.journal is not None:
+            self._pool.journal.settled(run_id)
         return [Settle(delivery) for delivery in run.deliveries]
 
     def retry_later(self, run_id: str, now_ms: int) -> Effects:

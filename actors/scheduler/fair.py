@@ -8,8 +8,10 @@ over is carried to the next charge, so no unit is lost: at any time
 `tag · weight + rest = SCALE · charged`, but for the jumps of idle tiers to the virtual time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from actors.scheduler.backlog import Backlog, User, first_runs
 from actors.scheduler.config import TierConfig
@@ -27,8 +29,8 @@ BLOCK = 32
 @dataclass(slots=True)
 class Account:
     """What a dispatched run was charged for. `output` tokens of it, cached or `uncached`
-    prompt tokens; `began` once some of its output was there when it lost a worker: what is
-    computed again is the system's loss."""
+    prompt tokens; `running` while it is on a worker. `restored`: an earlier scheduler charged
+    it, and whoever writes it now is not charged again."""
 
     tier: str
     user_id: str
@@ -37,6 +39,52 @@ class Account:
     output: int
     predicted: int
     running: bool = True
+    restored: bool = False
+
+
+class TierState(msgspec.Struct, frozen=True, array_like=True):
+    """A tier's tags, as they are stored."""
+
+    name: str
+    weight: int
+    tag: int
+    rest: int
+    virtual: int
+    highest: int
+    charged: int
+
+
+class UserState(msgspec.Struct, frozen=True, array_like=True):
+    """A user's tag, as it is stored; `waiting`: runs of theirs waited."""
+
+    tier: str
+    user_id: str
+    tag: int
+    waiting: bool
+
+
+class AccountState(msgspec.Struct, frozen=True, array_like=True):
+    """What a dispatched run was charged for, as it is stored."""
+
+    run_id: str
+    tier: str
+    user_id: str
+    uncached: int
+    cached: int
+    output: int
+    predicted: int
+
+
+@dataclass(slots=True)
+class Changes:
+    """What has changed since it was asked for last."""
+
+    users: list[UserState]
+    accounts: list[AccountState]
+    closed: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.users or self.accounts or self.closed)
 
 
 class FairOrder:
@@ -65,6 +113,8 @@ class FairOrder:
         self._accounts: dict[str, Account] = {}
         self._virtual = 0
         self._waiting = 0
+        self._touched: dict[tuple[str, str], None] | None = None
+        self._opened: dict[str, None] = {}
         self.reconfigure(tiers, costs)
 
     def reconfigure(self, tiers: Mapping[str, TierConfig], costs: Costs) -> None:
@@ -105,20 +155,21 @@ class FairOrder:
             tier.tag = max(tier.tag, self._virtual)
         self._waiting += 1
         account = self._accounts.get(run.spec.run_id)
-        if account is not None and account.running:
+        if account is not None and account.restored:
+            if account.running:
+                self._suspend(tier, account)
+        elif account is not None and account.running:
             self._return(tier, run, account)
         if run.front or account is not None:
             tier.put_front(run)
         else:
             run.cost = self._costs.charge(run.prompt_length, 0, run.predicted)
             tier.add(run, run.cost)
+        self._touch(tier, run.spec.user_id)
 
     def _return(self, tier: Backlog, run: Run, account: Account) -> None:
         """Give back what a run was charged for and has not delivered."""
-        user = tier.user(account.user_id)
-        user.running -= 1
-        tier.running -= 1
-        account.running = False
+        user = self._suspend(tier, account)
         delivered = max(0, run.tokens)
         self._charge(tier, user, self._costs.output_us * (delivered - account.output))
         account.output = delivered
@@ -126,7 +177,17 @@ class FairOrder:
             prefill = self._costs.charge(account.uncached, account.cached, 0)
             self._charge(tier, user, -prefill)
             account.uncached = account.cached = 0
+        self._note(run.spec.run_id)
         tier.relist(user)
+
+    @staticmethod
+    def _suspend(tier: Backlog, account: Account) -> User:
+        """Count a run as on no worker."""
+        user = tier.user(account.user_id)
+        user.running -= 1
+        tier.running -= 1
+        account.running = False
+        return user
 
     def remove(self, run: Run) -> None:
         """Take out a waiting run, and close the account of one that was dispatched before."""
@@ -135,9 +196,11 @@ class FairOrder:
             self._waiting -= 1
             account = self._accounts.pop(run.spec.run_id, None)
             if account is not None:
+                self._note(run.spec.run_id)
                 tier.left(tier.user(account.user_id))
         elif tier.take(run):
             self._waiting -= 1
+            self._touch(tier, run.spec.user_id)
             tier.left(tier.user(run.spec.user_id))
         tier.rest_if_idle()
 
@@ -161,29 +224,41 @@ class FairOrder:
         charged for the output that is still to come, and not for computing its prompt again."""
         run_id = run.spec.run_id
         tier = self._tier_of(run.spec.tier)
-        tiers = self._by_tag()
-        if tiers:
-            self._virtual = max(self._virtual, tiers[0].tag)
-        tier.advance()
+        account = self._accounts.get(run_id)
+        if account is None or not account.restored:
+            self._advance(tier)
         waited = tier.front.pop(run_id, None) is not None or tier.take(run)
         if waited:
             self._waiting -= 1
         user = tier.user(run.spec.user_id)
-        account = self._accounts.get(run_id)
-        if account is None or account.output == 0:
+        if account is not None and account.restored:
+            account.restored = False
+        elif account is None or account.output == 0:
             uncached = run.prompt_length - cached
             predicted = run.predicted if account is None else account.predicted
-            account = Account(tier.name, user.user_id, uncached, cached, predicted, predicted)
+            account = Account(
+                tier.name, user.user_id, uncached, cached, predicted, predicted, running=False
+            )
             self._charge(tier, user, self._costs.charge(uncached, cached, predicted))
         else:
             expected = max(account.predicted, account.output)
             self._charge(tier, user, self._costs.output_us * (expected - account.output))
             account.output = expected
-        account.running = True
         self._accounts[run_id] = account
-        user.running += 1
-        tier.running += 1
+        self._note(run_id)
+        self._touch(tier, user.user_id)
+        if not account.running:
+            account.running = True
+            user.running += 1
+            tier.running += 1
         tier.relist(user)
+
+    def _advance(self, tier: Backlog) -> None:
+        """Move the virtual times on: one of this tier is dispatched."""
+        tiers = self._by_tag()
+        if tiers:
+            self._virtual = max(self._virtual, tiers[0].tag)
+        tier.advance()
 
     def progressed(self, run: Run, tokens: int, now_ms: int) -> None:  # noqa: ARG002
         """Charge blocks of output beyond what was predicted."""
@@ -208,6 +283,7 @@ class FairOrder:
         after = self._costs.charge(prompt - used_cached, used_cached, max(0, output))
         self._charge(tier, user, after - before)
         del self._accounts[run.spec.run_id]
+        self._note(run.spec.run_id)
         if account.running:
             user.running -= 1
             tier.running -= 1
@@ -217,6 +293,7 @@ class FairOrder:
 
     def _charge(self, tier: Backlog, user: User, cost: int) -> None:
         tier.move(user, cost)
+        self._touch(tier, user.user_id)
         tier.charged += cost
         steps, tier.rest = divmod(tier.rest + cost * SCALE, tier.weight)
         tier.tag += steps
@@ -327,9 +404,131 @@ class FairOrder:
         keyed.sort(key=lambda it: it[:3])
         return [run for _, _, _, run in keyed[:limit]]
 
+    # durability: what a journal keeps of the tags
+
+    def track(self) -> None:
+        """Remember what changes from now on, for `changes`."""
+        self._touched = {}
+
+    def _touch(self, tier: Backlog, user_id: str) -> None:
+        if self._touched is not None:
+            self._touched[tier.name, user_id] = None
+
+    def _note(self, run_id: str) -> None:
+        if self._touched is not None:
+            self._opened[run_id] = None
+
+    @property
+    def virtual_time(self) -> int:
+        """The virtual time to which the tiers' tags compare."""
+        return self._virtual
+
+    def changes(self) -> Changes:
+        """Return the present values of what has changed since the last call."""
+        users = [self._user_state(*key) for key in self._touched or ()]
+        accounts, closed = [], []
+        for run_id in self._opened:
+            account = self._accounts.get(run_id)
+            if account is None:
+                closed.append(run_id)
+            else:
+                accounts.append(_stored(run_id, account))
+        if self._touched is not None:
+            self._touched.clear()
+        self._opened.clear()
+        return Changes(users, accounts, closed)
+
+    def _user_state(self, tier_name: str, user_id: str) -> UserState:
+        tier = self._tiers[tier_name]
+        user = tier.users.get(user_id)
+        if user is None:
+            return UserState(tier_name, user_id, tier.virtual, waiting=False)
+        return UserState(tier_name, user_id, user.tag, waiting=bool(user.waiting))
+
+    def tier_states(self) -> list[TierState]:
+        """Return the tags of the tiers."""
+        return [
+            TierState(t.name, t.weight, t.tag, t.rest, t.virtual, t.highest, t.charged)
+            for t in self._tiers.values()
+        ]
+
+    def user_states(self) -> Iterator[UserState]:
+        """Yield the tags of the users that are here now, each as it is when its turn comes."""
+        keys = [(tier.name, user_id) for tier in self._tiers.values() for user_id in tier.users]
+        return (self._user_state(*key) for key in keys)
+
+    def account_states(self) -> Iterator[AccountState]:
+        """Yield the open accounts of now, each as it is when its turn comes."""
+        for run_id in list(self._accounts):
+            account = self._accounts.get(run_id)
+            if account is not None:
+                yield _stored(run_id, account)
+
+    def restore(
+        self,
+        virtual: int,
+        tiers: Mapping[str, TierState],
+        users: Mapping[tuple[str, str], UserState],
+        accounts: Mapping[str, AccountState],
+    ) -> None:
+        """Begin with the tags that an earlier scheduler left. Runs that it had dispatched are
+        to be pushed as all others: they go first, and are not charged again."""
+        self._virtual = virtual
+        for stored in tiers.values():
+            tier = self._tiers.get(stored.name)
+            if tier is None:
+                continue
+            tier.tag, tier.charged = stored.tag, stored.charged
+            tier.virtual, tier.highest = stored.virtual, stored.highest
+            tier.rest = stored.rest if stored.weight == tier.weight else 0
+        owners = {(account.tier, account.user_id) for account in accounts.values()}
+        for key, state in users.items():
+            tier = self._tiers.get(state.tier)
+            if tier is None:
+                continue
+            if state.waiting or state.tag > tier.virtual or key in owners:
+                tier.resume(state.user_id, state.tag, waiting=state.waiting)
+        for run_id, account in accounts.items():
+            tier = self._tier_of(account.tier)
+            user = tier.user(account.user_id)
+            user.running += 1
+            tier.running += 1
+            self._accounts[run_id] = Account(
+                tier.name,
+                account.user_id,
+                account.uncached,
+                account.cached,
+                account.output,
+                account.predicted,
+                restored=True,
+            )
+
+    def forget_unclaimed(self) -> None:
+        """Close the accounts of runs that were never pushed: they are over."""
+        for run_id, account in list(self._accounts.items()):
+            if account.restored and account.running:
+                tier = self._tiers[account.tier]
+                user = self._suspend(tier, account)
+                del self._accounts[run_id]
+                self._note(run_id)
+                tier.relist(user)
+                tier.left(user)
+
     def _tier_of(self, name: str) -> Backlog:
         tier = self._tiers.get(name)
         return tier if tier is not None else self._tiers[self._lightest]
+
+
+def _stored(run_id: str, account: Account) -> AccountState:
+    return AccountState(
+        run_id,
+        account.tier,
+        account.user_id,
+        account.uncached,
+        account.cached,
+        account.output,
+        account.predicted,
+    )
 
 
 def _tag(tier: Backlog) -> int:

@@ -6,6 +6,9 @@ memory, and the request's own limit caps both.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 _FINE = 256
 """Means are kept in 1/256 token, so that small steps are not lost."""
@@ -14,6 +17,14 @@ _SHIFT = 3
 _COUNTED_MAX = 4_096
 _BOUNDS = tuple(sorted({16, *(round(16 * 2 ** (step / 4)) for step in range(1, 57))}))
 """Upper bounds of the histogram's buckets: 16 to 262,144 tokens, a quarter octave apart."""
+
+
+class LengthState(msgspec.Struct, frozen=True, array_like=True):
+    """A mean as it is stored, in 1/256 token; `user_id` '' is the model's."""
+
+    user_id: str
+    model: str
+    mean: int
 
 
 class Lengths:
@@ -29,6 +40,7 @@ class Lengths:
         self._users_max = users_max
         self._means: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._models: dict[str, _Model] = {}
+        self._touched: dict[tuple[str, str], None] | None = None
 
     def predict(self, user_id: str, model: str, cap: int) -> int:
         """Return the tokens expected of this user's next answer, 1 to `cap`."""
@@ -54,6 +66,38 @@ class Lengths:
         if len(self._means) > self._users_max:
             self._means.popitem(last=False)
         known.learn(tokens)
+        if self._touched is not None:
+            self._touched[key] = self._touched["", model] = None
+
+    def track(self) -> None:
+        """Remember what changes from now on, for `changes`."""
+        self._touched = {}
+
+    def changes(self) -> tuple[LengthState, ...]:
+        """Return the means that have changed since the last call."""
+        changed = tuple(self._stored(*key) for key in self._touched or ())
+        if self._touched is not None:
+            self._touched.clear()
+        return changed
+
+    def states(self) -> Iterator[LengthState]:
+        """Yield the means of now, each as it is when its turn comes."""
+        keys = [*(("", model) for model in self._models), *self._means]
+        return (self._stored(*key) for key in keys)
+
+    def _stored(self, user_id: str, model: str) -> LengthState:
+        known = self._models[model].mean
+        mean = self._means.get((user_id, model), known) if user_id else known
+        return LengthState(user_id, model, mean)
+
+    def restore(self, states: Iterable[LengthState]) -> None:
+        """Begin with what an earlier scheduler had learned; the spread is learned anew."""
+        for state in states:
+            if state.user_id:
+                self._means[state.user_id, state.model] = state.mean
+            else:
+                self._models[state.model] = _Model(-(-state.mean // _FINE))
+                self._models[state.model].mean = state.mean
 
 
 class _Model:

@@ -15,6 +15,7 @@ from actors.scheduler.costs import Costs
 from actors.scheduler.dispatching import Dispatching
 from actors.scheduler.ending import Ending
 from actors.scheduler.hearing import Hearing
+from actors.scheduler.journal import JournalEntry, Recollection
 from actors.scheduler.order import Order
 from actors.scheduler.pool import Effects, Pool
 from actors.scheduler.readers import Readers
@@ -31,6 +32,7 @@ from actors.scheduler.state import (
     RunSubmitted,
     SchedulerMessage,
     Send,
+    Settle,
     Tick,
 )
 from actors.scheduler.telling import Telling
@@ -62,12 +64,20 @@ class SchedulerMachine:
         now_ms: the start of the listening time, in which nothing is dispatched and no place
             in the queue is told: that would claim the log of a run that a worker is writing.
         order: the policy; None: the one that `config` names.
+        known: what earlier schedulers left; None: nothing is to outlive this one either.
     """
 
     def __init__(
-        self, config: SchedulerConfig, term: int, now_ms: int, order: Order | None = None
+        self,
+        config: SchedulerConfig,
+        term: int,
+        now_ms: int,
+        order: Order | None = None,
+        known: Recollection | None = None,
     ) -> None:
         self._pool = Pool(config, term, now_ms, order)
+        if known is not None:
+            self._pool.remember(known)
         self._ending = Ending(self._pool)
         self._hearing = Hearing(self._pool, self._ending)
         self._dispatching = Dispatching(self._pool)
@@ -114,6 +124,12 @@ class SchedulerMachine:
             effects += self._telling.first_notice(message.spec.run_id, now_ms)
         return effects
 
+    def journal_entry(self, now_ms: int) -> JournalEntry | None:
+        """Return what is to be written to the journal, None for nothing. It has all that led to
+        the effects so far: a `Settle` among them is to be performed once it is stored."""
+        journal = self._pool.journal
+        return journal.entry(now_ms) if journal is not None else None
+
     def _asked(self, request: SchedulerRequest, reply_to: str, now_ms: int) -> Effects:
         match request:
             case WatchRuns(run_ids=run_ids):
@@ -133,6 +149,8 @@ class SchedulerMachine:
         if known is not None:
             known.deliveries.append(message.delivery)
             return []
+        if self._pool.journal is not None and self._pool.journal.knows(run_id):
+            return [Settle(message.delivery)]
         self._arrivals += 1
         run = Run(message.spec, [message.delivery], self._arrivals, fresh=self._fresh(message))
         run.stage = "ending"

@@ -10,6 +10,7 @@ from actors.scheduler.fair import FairOrder
 from actors.scheduler.fcfs import TieredFcfs
 from actors.scheduler.gate import Gate
 from actors.scheduler.homing import Homing
+from actors.scheduler.journal import Journal, Recollection
 from actors.scheduler.lengths import Lengths
 from actors.scheduler.order import Order
 from actors.scheduler.quarantine import Quarantine
@@ -51,6 +52,7 @@ class Pool:
         self.gate = Gate(config, self.fair, self.lengths) if self.fair is not None else None
         self.tiers = self.gate.tiers if self.gate is not None else Tiers(config.tiers)
         self.quarantine = Quarantine()
+        self.journal: Journal | None = None
         self.early: dict[str, int] = {}
         self.full = False
         self._due: list[tuple[int, int, Run]] = []
@@ -61,6 +63,13 @@ class Pool:
         config = self.config
         slack = config.slack_tokens * config.costs.prefill_us
         return FairOrder(config.tiers, config.costs, slack=slack, placing=self.homing)
+
+    def remember(self, known: Recollection) -> None:
+        """Go on from what earlier schedulers left, and keep a journal for later ones. Only the
+        fair order has anything to keep."""
+        if self.fair is not None and self.gate is not None:
+            self.journal = Journal(self.term, self.fair, self.gate, self.lengths)
+            self.journal.restore(known)
 
     def next_attempt(self) -> int:
         """Return an attempt number above all earlier ones, of earlier terms too: the revision

@@ -1,0 +1,230 @@
+"""What of a scheduler's state outlives it, as a journal of absolute values. Pure.
+
+The runs themselves are in `RUNS`. Here is what they can't tell: the tags of tiers and users,
+what dispatched runs were charged for, who was settled, and the budgets. An entry has the
+present values of all that has changed since the last one, so entries need no order but their
+own, and the last value of each counts (ADR 0012). Every few seconds a lap begins: all values
+are written again, some with each entry; who reads from the beginning of the last whole lap has
+all of them.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+import msgspec
+
+from actors.scheduler.budgets import AccountRecord, HoldRecord, LedgerSnapshot
+from actors.scheduler.fair import AccountState, FairOrder, TierState, UserState
+from actors.scheduler.gate import Gate
+from actors.scheduler.lengths import Lengths, LengthState
+from contracts.base import Wire
+
+_T = TypeVar("_T")
+
+LAP_MS = 5_000
+LAP_PART = 500
+_LAPS_PATIENT = 13
+"""After so many laps a run that was dispatched by an earlier scheduler, and is not in `RUNS` any
+more, is given up."""
+
+
+class JournalEntry(Wire):
+    """What has changed. `lap` numbers laps within a term; `whole` says that this entry ends
+    its lap. `since` is the stream sequence at which the last whole lap begins (0: there is
+    none). `closed` names runs whose account is closed, `settled` runs that are over; a budget
+    of size 0 is a bucket that was forgotten."""
+
+    term: int
+    number: int
+    since: int = 0
+    lap: int = 0
+    whole: bool = False
+    virtual: int = 0
+    tiers: tuple[TierState, ...] = ()
+    users: tuple[UserState, ...] = ()
+    accounts: tuple[AccountState, ...] = ()
+    closed: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+    lengths: tuple[LengthState, ...] = ()
+    budgets: tuple[AccountRecord, ...] = ()
+    holds: tuple[HoldRecord, ...] = ()
+    sums: tuple[int, int, int, int, int] | None = None
+
+
+class Recollection:
+    """What a new scheduler knows of its predecessors."""
+
+    def __init__(self, entries: Iterable[JournalEntry] = ()) -> None:
+        self.virtual = 0
+        self.tiers: dict[str, TierState] = {}
+        self.users: dict[tuple[str, str], UserState] = {}
+        self.accounts: dict[str, AccountState] = {}
+        self.settled: OrderedDict[str, None] = OrderedDict()
+        self.lengths: dict[tuple[str, str], LengthState] = {}
+        self._budgets: dict[str, AccountRecord] = {}
+        self._holds: dict[str, HoldRecord] = {}
+        self._sums = (0, 0, 0, 0, 0)
+        for entry in entries:
+            self._take(entry)
+
+    def _take(self, entry: JournalEntry) -> None:
+        self.virtual = max(self.virtual, entry.virtual)
+        self.tiers.update((tier.name, tier) for tier in entry.tiers)
+        self.users.update(((user.tier, user.user_id), user) for user in entry.users)
+        self.accounts.update((account.run_id, account) for account in entry.accounts)
+        self._budgets.update((budget.user_id, budget) for budget in entry.budgets)
+        self._holds.update((hold.run_id, hold) for hold in entry.holds)
+        for budget in entry.budgets:
+            if budget.size == 0:
+                del self._budgets[budget.user_id]
+        for run_id in entry.closed:
+            self.accounts.pop(run_id, None)
+        for run_id in entry.settled:
+            self.accounts.pop(run_id, None)
+            self._holds.pop(run_id, None)
+        self.lengths.update(((mean.user_id, mean.model), mean) for mean in entry.lengths)
+        self.settled.update(dict.fromkeys(entry.settled))
+        if entry.sums is not None:
+            self._sums = entry.sums
+
+    def ledger(self) -> LedgerSnapshot:
+        """Return the budgets. A hold without a bucket is of a lap that had not got to it."""
+        holds = tuple(hold for hold in self._holds.values() if hold.user_id in self._budgets)
+        return LedgerSnapshot(
+            accounts=tuple(self._budgets.values()),
+            holds=holds,
+            settled=tuple(self.settled),
+            sums=self._sums,
+        )
+
+
+class Journal:
+    """Collects what has changed.
+
+    Args:
+        order: whose tags are kept.
+        settled_max: how many settled runs are remembered, so that one that comes again is only
+            acknowledged: its acknowledgement was lost.
+    """
+
+    def __init__(
+        self,
+        term: int,
+        order: FairOrder,
+        gate: Gate,
+        lengths: Lengths,
+        settled_max: int = 16_384,
+    ) -> None:
+        self._term = term
+        self._order = order
+        self._gate = gate
+        self._lengths = lengths
+        self._settled_max = settled_max
+        self._number = 0
+        self._lap = 0
+        self._lap_ms = 0
+        self._parts: Iterator[JournalEntry] | None = None
+        self._settled: OrderedDict[str, None] = OrderedDict()
+        order.track()
+        gate.ledger.track()
+        lengths.track()
+        self._news: list[str] = []
+
+    def restore(self, known: Recollection) -> None:
+        """Go on from what earlier schedulers wrote."""
+        self._settled = OrderedDict(known.settled)
+        self._order.restore(known.virtual, known.tiers, known.users, known.accounts)
+        self._gate.ledger.restore(known.ledger())
+        self._lengths.restore(known.lengths.values())
+
+    def knows(self, run_id: str) -> bool:
+        """Whether the run was settled, not long ago."""
+        return run_id in self._settled
+
+    def settled(self, run_id: str) -> None:
+        """The run is over."""
+        self._settled[run_id] = None
+        self._news.append(run_id)
+        if len(self._settled) > self._settled_max:
+            self._settled.popitem(last=False)
+
+    def entry(self, now_ms: int) -> JournalEntry | None:
+        """Return what is to be written now, None if nothing has changed and no lap is due."""
+        changes = self._order.changes()
+        users, runs = self._gate.ledger.changes()
+        lap = self._part(now_ms)
+        if not (changes or users or runs or self._news or lap):
+            return None
+        self._number += 1
+        ledger = self._gate.ledger
+        entry = JournalEntry(
+            term=self._term,
+            number=self._number,
+            lap=self._lap,
+            virtual=self._order.virtual_time,
+            tiers=tuple(self._order.tier_states()),
+            users=tuple(changes.users),
+            accounts=tuple(changes.accounts),
+            closed=tuple(changes.closed),
+            settled=tuple(self._news),
+            lengths=self._lengths.changes(),
+            budgets=users,
+            holds=runs,
+            sums=ledger.sums,
+        )
+        self._news.clear()
+        return entry if lap is None else _joined(lap, entry)
+
+    def _part(self, now_ms: int) -> JournalEntry | None:
+        """Return the next part of a lap."""
+        if self._parts is None:
+            if self._lap and 0 <= now_ms - self._lap_ms < LAP_MS:
+                return None
+            self._lap += 1
+            if self._lap == _LAPS_PATIENT:
+                self._order.forget_unclaimed()
+            self._lap_ms = now_ms
+            self._parts = self._run_lap()
+        part = next(self._parts)
+        if part.whole:
+            self._parts = None
+        return part
+
+    def _run_lap(self) -> Iterator[JournalEntry]:
+        """Yield all values, as they are when their turn comes."""
+        blank = JournalEntry(term=self._term, number=0)
+        replace = msgspec.structs.replace
+        for users in _chunks(self._order.user_states()):
+            yield replace(blank, users=users)
+        for accounts in _chunks(self._order.account_states()):
+            yield replace(blank, accounts=accounts)
+        for budgets in _chunks(self._gate.ledger.records()):
+            yield replace(blank, budgets=budgets)
+        for holds in _chunks(self._gate.ledger.hold_records()):
+            yield replace(blank, holds=holds)
+        for lengths in _chunks(self._lengths.states()):
+            yield replace(blank, lengths=lengths)
+        for settled in _chunks(iter(list(self._settled))):
+            yield replace(blank, settled=settled)
+        yield replace(blank, whole=True)
+
+
+def _joined(part: JournalEntry, news: JournalEntry) -> JournalEntry:
+    """Return one entry of both, where what is news counts."""
+    return msgspec.structs.replace(
+        news,
+        whole=part.whole,
+        users=(*part.users, *news.users),
+        accounts=(*part.accounts, *news.accounts),
+        settled=(*part.settled, *news.settled),
+        lengths=(*part.lengths, *news.lengths),
+        budgets=(*part.budgets, *news.budgets),
+        holds=(*part.holds, *news.holds),
+    )
+
+
+def _chunks(values: Iterator[_T]) -> Iterator[tuple[_T, ...]]:
+    while chunk := tuple(islice(values, LAP_PART)):
+        yield chunk
