@@ -206,12 +206,14 @@ SchedulerRequest = WatchRuns | CancelQueued | DescribeRun | DescribePool | AskAl
 
 class BudgetView(Wire):
     """A user's budget in a pool, in micro-GPU-seconds: the size of the bucket, what is left
-    (below zero: in debt), what is added a second, and when it is full."""
+    (below zero: in debt), what is added a second, and when it is full. `token_cost` is what
+    one token of output takes from it."""
 
     limit: int
     remaining: int
     refill_per_second: int
     full_in_ms: int = 0
+    token_cost: int = 0
 
 
 class Allowance(Wire):
@@ -274,12 +276,17 @@ class WorkerView(Wire):
 
 
 class RunList(Wire):
-    """Runs in the order in which they will be or were dispatched, and the workers."""
+    """Runs in the order in which they will be or were dispatched, and the workers. `level` is
+    how far degradation has gone, `why` what took it there, `waits_ms` what a newcomer of each
+    tier would wait."""
 
     runs: tuple[RunView, ...] = ()
     workers: tuple[WorkerView, ...] = ()
     queued: int = 0
     running: int = 0
+    level: DegradationLevel = "normal"
+    why: str = ""
+    waits_ms: dict[str, int] | None = None
 
 
 class PoolStatus(Wire):

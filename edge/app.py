@@ -42,6 +42,7 @@ from edge.stored_files import StoredFiles
 from edge.streaming import OpenStreams
 from edge.submissions import Submissions
 from edge.uploads import Uploads
+from edge.usage import Allowances
 from edge.user_settings import UserSettingsRoutes
 
 
@@ -73,6 +74,7 @@ def create_app(
     stored_files = StoredFiles(files)
     ownership = Ownership(config, history, clock)
     models = Models(config, bus, identity, clock)
+    allowances = Allowances(config, bus, identity, models, clock)
     submissions = Submissions(config, bus)
     streams = OpenStreams(config)
     run_streams = RunStreams(log, history, streams, clock)
@@ -103,6 +105,7 @@ def create_app(
         submissions=submissions,
         run_streams=run_streams,
         uploads=uploads,
+        allowances=allowances,
         clock=clock,
     )
     runs = Runs(
@@ -122,6 +125,7 @@ def create_app(
         codecs=codecs,
         identity=identity,
         models=models,
+        allowances=allowances,
         streams=streams,
         clock=clock,
     )
@@ -163,6 +167,7 @@ def create_app(
         Search(history, identity, cursors),
         runs,
         models,
+        allowances,
         openai,
         responses,
         Health(bus, history, models, clock),

@@ -16,6 +16,8 @@ class ModelPool:
     `context_length` in tokens, prompt and output together; 0: what the pool's status says.
     `demonstration` marks the small model that ships with Parley. `sampling` is what a request
     gets that does not say how tokens are drawn; its limits on length are not used.
+    `fallback` is the pool of a smaller model that prompts may be sent to when this one is
+    pressed ("": none). `description` and `abilities` are for people.
     """
 
     model: str
@@ -23,6 +25,9 @@ class ModelPool:
     context_length: int = 0
     demonstration: bool = False
     sampling: Sampling = _PLAIN
+    fallback: str = ""
+    description: str = ""
+    abilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,10 @@ class EdgeConfig:
     `secure_cookies` marks cookies Secure even if this process sees plain HTTP (behind a proxy
     that ends TLS).
     `status_silence_s` without a status makes a pool unusable. `command_margin_s` is how much
-    earlier a command expires than its client is told so. A reader that takes nothing for
-    `slow_reader_s`, or falls `backlog_max` events behind, is disconnected and may resume.
+    earlier a command expires than its client is told so. A scheduler that is asked about a
+    prompt and does not answer within `ask_timeout_s` is not waited for. A reader that takes
+    nothing for `slow_reader_s`, or falls `backlog_max` events behind, is disconnected and may
+    resume.
     """
 
     models: tuple[ModelPool, ...]
@@ -118,6 +125,7 @@ class EdgeConfig:
     command_margin_s: float = 0.5
     cancel_wait_s: float = 2.0
     describe_timeout_s: float = 1.0
+    ask_timeout_s: float = 0.05
     status_silence_s: float = 3.0
     disconnect_cancel_s: float = 5.0
     ping_s: float = 15.0

@@ -57,8 +57,8 @@ class PoolBoard:
         heard = self._heard.get(pool)
         return heard.status if heard else None
 
-    def obstacle(self, pool: str, tier: Tier, now_ms: int) -> Problem | None:
-        """Return why a prompt of `tier` can't be taken now, None if it can."""
+    def obstacle(self, pool: str, now_ms: int) -> Problem | None:
+        """Return why no prompt can be taken now, None if some can."""
         status = self.current(pool, now_ms)
         if status is None:
             return Problem(
@@ -72,14 +72,33 @@ class PoolBoard:
                 detail="No worker for this model is ready.",
                 retry_after_ms=max(status.retry_after_ms, UNAVAILABLE_RETRY_MS),
             )
-        if not status.admit.get(tier, True):
-            wait_ms = max(status.retry_after_ms, 1)
-            return Problem(
-                code="at_capacity",
-                detail=f"All places are taken; try again in {-(-wait_ms // 1000)} s.",
-                retry_after_ms=wait_ms,
-            )
         return None
+
+    def full(self, pool: str, tier: Tier, now_ms: int) -> Problem | None:
+        """Return why a prompt of `tier` can't be taken though the pool works, None if it can."""
+        status = self.current(pool, now_ms)
+        if status is None or status.admit.get(tier, True):
+            return None
+        wait_ms = max(status.retry_after_ms, 1)
+        return Problem(
+            code="at_capacity",
+            detail=f"All places are taken; try again in {-(-wait_ms // 1000)} s.",
+            retry_after_ms=wait_ms,
+        )
+
+    def asks(self, pool: str, tier: Tier, now_ms: int) -> bool:
+        """Say whether the scheduler wants to be asked about this tier's prompts."""
+        status = self.current(pool, now_ms)
+        return status is not None and tier in status.ask
+
+    def faster(self, pool: str, other: str, tier: Tier, now_ms: int) -> bool:
+        """Say whether prompts of `tier` are to be sent to `other` instead: this pool asks for
+        it, and a newcomer waits less there."""
+        here, there = self.current(pool, now_ms), self.current(other, now_ms)
+        if here is None or there is None or tier not in here.downgrade or not there.healthy:
+            return False
+        wait_ms = (there.waits_ms or {}).get(tier, 0)
+        return there.admit.get(tier, True) and wait_ms < (here.waits_ms or {}).get(tier, 0)
 
 
 class Models:
@@ -120,15 +139,21 @@ class Models:
         for model in self._models.values():
             status = self._board.last(model.pool)
             current = self._board.current(model.pool, now_ms)
+            healthy = self._bus.connected and current is not None and current.healthy
+            calm = current is None or current.level == "normal"
             data.append(
                 {
                     "id": model.model,
                     "pool": model.pool,
                     "contextLength": self.context_length(model),
                     "engine": status.engine if status else None,
+                    "description": model.description or None,
+                    "abilities": dict.fromkeys(model.abilities, True),
                     "demonstration": model.demonstration,
                     "default": model.model == self.default,
-                    "healthy": self._bus.connected and current is not None and current.healthy,
+                    "healthy": healthy,
+                    "health": "ready" if healthy else "no_worker" if current else "unavailable",
+                    "level": None if current is None or calm else current.level,
                     "queued": current.queued if current else None,
                     "running": current.running if current else None,
                 }
@@ -160,17 +185,42 @@ class Models:
         return model.context_length or (status.context_length if status else 0) or None
 
     def check(self, model: ModelPool, tier: Tier) -> None:
-        """Return if a prompt of `tier` would be taken now, judging by what was broadcast: no
-        await, nothing stored. Raises Refused (503)."""
+        """Return if a prompt of `tier` might be taken now, judging by what was broadcast: no
+        await, nothing stored. Where the scheduler wants to be asked, it judges who gets a
+        place. Raises Refused (503)."""
         if not self._bus.connected:
             raise refuse(
                 "unavailable",
                 "The message system can't be reached just now.",
                 retry_after_ms=UNAVAILABLE_RETRY_MS,
             )
-        obstacle = self._board.obstacle(model.pool, tier, self._clock.monotonic_ms())
+        obstacle = self._board.obstacle(model.pool, self._clock.monotonic_ms())
         if obstacle is not None:
             raise Refused(obstacle)
+        if not self.asks(model, tier):
+            self.check_place(model, tier)
+
+    def check_place(self, model: ModelPool, tier: Tier) -> None:
+        """Return if there was a place for a prompt of `tier` when the pool last said how it
+        stands. Raises Refused (503 `at_capacity`)."""
+        full = self._board.full(model.pool, tier, self._clock.monotonic_ms())
+        if full is not None:
+            raise Refused(full)
+
+    def asks(self, model: ModelPool, tier: Tier) -> bool:
+        """Say whether the pool's scheduler wants to be asked before a prompt is submitted."""
+        return self._board.asks(model.pool, tier, self._clock.monotonic_ms())
+
+    def faster(self, model: ModelPool, tier: Tier) -> ModelPool | None:
+        """Return the smaller model that a prompt of `tier` is better sent to now, None if there
+        is none: its pool is pressed, may downgrade the tier, and has a fallback that is
+        faster."""
+        for other in self._models.values():
+            if other.pool == model.fallback:
+                now_ms = self._clock.monotonic_ms()
+                better = self._board.faster(model.pool, other.pool, tier, now_ms)
+                return other if better else None
+        return None
 
     def missing(self) -> list[str]:
         """Return the pools that have no ready worker now."""

@@ -39,6 +39,7 @@ from edge.replies import json_reply
 from edge.routes import AnyRequest, Route, arrived_s
 from edge.streaming import OpenStreams
 from edge.tool_calls import CLOSING, CallReader
+from edge.usage import Allowances
 
 _LONG_TEXT_CHARS = 16_384
 _SEED_BYTES = 7
@@ -69,6 +70,7 @@ class OpenAiApi:
         codecs: Mapping[str, TextCodec],
         identity: Identity,
         models: Models,
+        allowances: Allowances,
         streams: OpenStreams,
         clock: Clock,
     ) -> None:
@@ -78,6 +80,7 @@ class OpenAiApi:
         self._codecs = codecs
         self._identity = identity
         self._models = models
+        self._allowances = allowances
         self._streams = streams
         self._clock = clock
         self.canceller = RunCanceller(bus, clock, patience_s=config.disconnect_cancel_s)
@@ -123,6 +126,7 @@ class OpenAiApi:
         echoes = [""] * len(prompts)
         if body.echo:
             echoes = [codec.decode(prompt) for prompt in prompts]
+        await self._admit(request, model, caller, prompts, body.wanted_tokens)
         made = Made("completion", model, caller, prompts, arrived_s(request), echoes=echoes)
         return await self._answer(made, body)
 
@@ -134,8 +138,27 @@ class OpenAiApi:
         self._models.check(model, caller.tier)
         use = body.tool_use()
         prompt = await self.rendered(model, body.turns(), use)
+        await self._admit(request, model, caller, [prompt], body.wanted_tokens)
         made = Made("chat", model, caller, [prompt], arrived_s(request), use=use)
         return await self._answer(made, body)
+
+    async def _admit(
+        self,
+        request: AnyRequest,
+        model: ModelPool,
+        caller: Caller,
+        prompts: Sequence[tuple[int, ...]],
+        wanted_tokens: int | None,
+    ) -> None:
+        """Return if the caller has budget and a place for these prompts. Raises Refused."""
+        await self._allowances.admit(
+            request,
+            model,
+            user_id=caller.user_id,
+            tier=caller.tier,
+            prompt_tokens=sum(map(len, prompts)),
+            output_tokens=wanted_tokens or 0,
+        )
 
     async def _encoded(self, model: ModelPool, text: str) -> tuple[int, ...]:
         codec = self._codecs[model.model]

@@ -30,6 +30,7 @@ from edge.run_streams import RunStreams
 from edge.runs import event_cursor
 from edge.submissions import Submissions
 from edge.uploads import Uploads
+from edge.usage import Allowances
 
 TOKENS_MAX = 1_000_000
 SEED_MAX = 2**63 - 1
@@ -44,13 +45,15 @@ FileIds = Annotated[list[str], msgspec.Meta(max_length=PROMPT_FILES_MAX)]
 
 class Regeneration(Body, frozen=True, kw_only=True):
     """How another answer is drawn. What is absent or null is as the chat and the user's
-    settings have it; `max_tokens`: what fits."""
+    settings have it; `max_tokens`: what fits. `deferrable`: under load the answer may wait for
+    a calmer time instead of being refused."""
 
     model: str | None = None
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=TOKENS_MAX)] | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
     stop: StopText | Stops | None = None
+    deferrable: bool = False
 
     def sampling(self, usual: Sampling, settings: UserSettings) -> Sampling:
         """Return how the answer is drawn: as said here, else as the user set it, else as
@@ -90,6 +93,7 @@ class Prompts:
         submissions: Submissions,
         run_streams: RunStreams,
         uploads: Uploads,
+        allowances: Allowances,
         clock: Clock,
     ) -> None:
         self._config = config
@@ -100,6 +104,7 @@ class Prompts:
         self._submissions = submissions
         self._run_streams = run_streams
         self._uploads = uploads
+        self._allowances = allowances
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -149,6 +154,7 @@ class Prompts:
     async def _taken(self, request: AnyRequest, command: SubmitPrompt) -> ASGIApp:
         streamed = "text/event-stream" in request.headers.get("accept", "")
         try:
+            command = await self._allowances.placed(request, command)
             answer = await self._answer(request, command, streamed=streamed)
         except Refused as refusal:
             PROMPTS.labels("run", refusal.problem.code).inc()
@@ -217,6 +223,7 @@ class Prompts:
             idempotency_key=idempotency_key(request),
             body_hash=sha256(msgspec.json.encode(body) + about.encode()).hexdigest(),
             user_prompt=caller.settings.system_prompt,
+            deferrable=body.deferrable,
         )
 
     def _new_id(self, kind: IdKind, now_ms: int) -> str:

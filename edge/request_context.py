@@ -43,7 +43,8 @@ class EdgeApp(Litestar):
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *headers]
+                told = scope["state"].get("reply_headers", ())
+                message["headers"] = [*message["headers"], *headers, *told]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -10,6 +10,8 @@ way (scheduling.md, invariant 10).
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from actors.scheduler.budgets import Ledger, Refused
 from actors.scheduler.config import SchedulerConfig
 from actors.scheduler.degradation import Ladder
@@ -19,7 +21,7 @@ from actors.scheduler.tiers import Tiers, capped
 from actors.scheduler.waits import Backlogs, Waits
 from contracts.errors import ErrorCode, Problem
 from contracts.ids import partition_of
-from contracts.scheduling import Allowance, AskAllowance
+from contracts.scheduling import Allowance, AskAllowance, BudgetView
 
 _SECOND_MS = 1_000
 _RETRY_MAX_MS = 120_000
@@ -102,10 +104,15 @@ class Admission:
             concurrency=self.concurrency(tier),
             running=running,
             waiting=waiting,
-            budget=self._ledger.view(ask.user_id, tier, now_ms),
+            budget=self._budget(ask.user_id, tier, now_ms),
             problem=problem,
             wait_ms=wait_ms,
         )
+
+    def _budget(self, user_id: str, tier: str, now_ms: int) -> BudgetView | None:
+        view = self._ledger.view(user_id, tier, now_ms)
+        token_cost = self._config.costs.output_us
+        return view and replace(view, token_cost=token_cost)
 
     def submit(self, run: Run, now_ms: int) -> Verdict:
         """Judge a run that is in the queue's stream and about to wait, and take what it will

@@ -200,7 +200,14 @@ class Telling:
         ]
         slots = self._pool.workers.slots()
         listed = pool_list(self._pool.placed, self._pool.order, self._pool.estimate, slots, limit)
-        body = msgspec.structs.replace(listed, workers=tuple(workers))
+        gate = self._pool.gate
+        body = msgspec.structs.replace(
+            listed,
+            workers=tuple(workers),
+            level=gate.ladder.level if gate is not None else "normal",
+            why=gate.ladder.why if gate is not None else "",
+            waits_ms={name: self.wait_ms(name) for name in self._pool.tiers},
+        )
         return Answer(reply_to, body)
 
 

@@ -13,8 +13,10 @@ from edge.config import EdgeConfig, ModelPool
 from edge.server import EdgeServer
 from ops.compose.process import Part, joined_bus, models_of, opened_history, serve
 from ops.files import open_files
+from ops.model_files import ModelFiles
 from ops.notify import Notifier
 from ops.settings import Settings, files_url
+from ops.tables import PoolSettings
 from ops.token_keys import load_token_keys
 
 
@@ -44,6 +46,10 @@ class ListedEdge(EdgeServer):
         )
 
 
+def _demonstrates(said: PoolSettings, files: ModelFiles) -> bool:
+    return files.shipped if said.demonstration is None else said.demonstration
+
+
 async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
     """Run an edge until SIGTERM or SIGINT."""
     models = models_of(settings, weights=False)
@@ -55,8 +61,11 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
                 model=files.model_id,
                 pool=pool,
                 context_length=settings.context_tokens,
-                demonstration=files.shipped,
+                demonstration=_demonstrates(settings.served[pool], files),
                 sampling=files.sampling,
+                fallback=settings.served[pool].fallback,
+                description=settings.served[pool].description,
+                abilities=settings.served[pool].abilities,
             )
             for pool, files in models.items()
         ),

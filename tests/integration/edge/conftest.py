@@ -97,7 +97,7 @@ async def serving(stack: EdgeStack, bus: MemoryBus) -> AsyncIterator[tuple[EdgeS
         log=BusTokenLog(bus, clock),
         history=stack.history,
         files=stack.files,
-        codecs={"tiny": WordCodec()},
+        codecs={model.model: WordCodec() for model in stack.config.models},
         clock=clock,
     )
     edge = EdgeServer(app, stack.config)
@@ -137,6 +137,7 @@ async def stack(edge_settings: dict[str, Any], tmp_path: Path) -> AsyncIterator[
         }
     )
     peers = Peers(bus=far, log=BusTokenLog(far, clock), history=history, clock=clock)
+    peers.others = {m.pool: m.model for m in config.models if m.pool != peers.pool}
     await peers.start()
     behind = asyncio.create_task(peers.run())
     stack = EdgeStack(config, server, bus, history, MemoryFiles(), peers, None, None)  # type: ignore[arg-type]

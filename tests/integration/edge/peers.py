@@ -25,6 +25,8 @@ from contracts.ports.token_log import RunWriter, TokenLog
 from contracts.records import Chat, Message, RunRecord
 from contracts.runs import RunOutcome, RunSpec, Usage
 from contracts.scheduling import (
+    Allowance,
+    AskAllowance,
     CancelQueued,
     CancelTaken,
     DescribeRun,
@@ -96,6 +98,9 @@ class Peers:
     status: PoolStatus | None = None
     cancel_reply: CancelReply | None = None
     view: RunView | None = None
+    allowance: Allowance | None = None
+    asked: list[AskAllowance] = field(default_factory=list)
+    others: dict[str, str] = field(default_factory=dict)
     submitted: list[SubmitPrompt] = field(default_factory=list)
     cancelled: list[CancelRun] = field(default_factory=list)
     cancelled_queued: list[str] = field(default_factory=list)
@@ -127,6 +132,9 @@ class Peers:
         """Broadcast the pool's status once."""
         if self.status is not None and self.bus.connected:
             self.bus.publish(pool_status(self.pool), encode(self.status))
+            for pool, model in self.others.items():
+                calm = PoolStatus(pool=pool, model=model, healthy=True, admit={})
+                self.bus.publish(pool_status(pool), encode(calm))
 
     def open(self, run_id: str) -> ScriptedRun:
         """Return the pen of a run."""
@@ -182,6 +190,10 @@ class Peers:
             case CancelQueued(run_id=run_id):
                 self.cancelled_queued.append(run_id)
                 self.bus.publish(message.reply, encode(CancelTaken(known=True, state="running")))
+            case AskAllowance():
+                self.asked.append(request)
+                if self.allowance is not None:
+                    self.bus.publish(message.reply, encode(self.allowance))
             case DescribeRun():
                 runs = (self.view,) if self.view is not None else ()
                 self.bus.publish(message.reply, encode(RunList(runs=runs)))

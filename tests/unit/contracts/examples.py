@@ -107,7 +107,11 @@ RUN_VIEW = scheduling.RunView(
     usage=USAGE,
 )
 BUDGET_VIEW = scheduling.BudgetView(
-    limit=60_000_000, remaining=41_000_000, refill_per_second=100_000, full_in_ms=190_000
+    limit=60_000_000,
+    remaining=41_000_000,
+    refill_per_second=100_000,
+    full_in_ms=190_000,
+    token_cost=200,
 )
 WORKER_VIEW = scheduling.WorkerView(
     worker="gpu_1",
@@ -361,7 +365,15 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     ),
     RUN_VIEW,
     WORKER_VIEW,
-    scheduling.RunList(runs=(RUN_VIEW,), workers=(WORKER_VIEW,), queued=1, running=2),
+    scheduling.RunList(
+        runs=(RUN_VIEW,),
+        workers=(WORKER_VIEW,),
+        queued=1,
+        running=2,
+        level="capped",
+        why="the best tier waited 1.1 s",
+        waits_ms={"paid": 1_100},
+    ),
     scheduling.PoolStatus(
         pool="default",
         model="parley-small",

@@ -106,12 +106,12 @@ def _status(**changes: object) -> PoolStatus:
 
 def test_pool_never_heard_or_silent_is_unavailable() -> None:
     board = PoolBoard(["p"], silence_ms=100)
-    never = board.obstacle("p", "free", 0)
+    never = board.obstacle("p", 0)
     assert never is not None
     assert never.code == "unavailable"
     board.hear(_status(), 0)
-    assert board.obstacle("p", "free", 99) is None
-    silent = board.obstacle("p", "free", 100)
+    assert board.obstacle("p", 99) is None
+    silent = board.obstacle("p", 100)
     assert silent is not None
     assert silent.code == "unavailable"
     assert board.last("p") is not None
@@ -120,24 +120,41 @@ def test_pool_never_heard_or_silent_is_unavailable() -> None:
 def test_pool_without_worker_or_room_refuses_with_its_wait() -> None:
     board = PoolBoard(["p"], silence_ms=100)
     board.hear(_status(healthy=False), 0)
-    unhealthy = board.obstacle("p", "paid", 1)
+    unhealthy = board.obstacle("p", 1)
     assert unhealthy is not None
     assert unhealthy.code == "no_worker"
     board.hear(_status(admit={"free": False}, retry_after_ms=4_100), 2)
-    full = board.obstacle("p", "free", 3)
+    assert board.obstacle("p", 3) is None
+    full = board.full("p", "free", 3)
     assert full is not None
     assert (full.code, full.retry_after_ms) == ("at_capacity", 4_100)
     assert "5 s" in full.detail
-    assert board.obstacle("p", "paid", 3) is None
+    assert board.full("p", "paid", 3) is None
+
+
+def test_prompts_go_to_the_fallback_while_the_pool_asks_for_it_and_it_is_faster() -> None:
+    board = PoolBoard(["p", "small"], silence_ms=100)
+    board.hear(_status(downgrade=("free",), waits_ms={"free": 9_000, "paid": 100}), 0)
+    assert not board.faster("p", "small", "free", 1)
+    board.hear(_status(pool="small", waits_ms={"free": 1_000, "paid": 0}), 1)
+    assert board.faster("p", "small", "free", 2)
+    assert not board.faster("p", "small", "paid", 2)
+    assert not board.faster("small", "p", "free", 2)
+    board.hear(_status(pool="small", waits_ms={"free": 9_000}), 3)
+    assert not board.faster("p", "small", "free", 4)
+    board.hear(_status(pool="small", waits_ms={"free": 0}, admit={"free": False}), 5)
+    assert not board.faster("p", "small", "free", 6)
+    board.hear(_status(pool="small", waits_ms={"free": 0}, healthy=False), 7)
+    assert not board.faster("p", "small", "free", 8)
 
 
 def test_pool_status_of_a_replaced_scheduler_is_ignored_while_the_new_one_speaks() -> None:
     board = PoolBoard(["p"], silence_ms=100)
     board.hear(_status(epoch=5), 0)
     board.hear(_status(epoch=4, healthy=False), 50)
-    assert board.obstacle("p", "free", 60) is None
+    assert board.obstacle("p", 60) is None
     board.hear(_status(epoch=4, healthy=False), 150)
-    assert board.obstacle("p", "free", 160) is not None
+    assert board.obstacle("p", 160) is not None
 
 
 def test_pool_that_nobody_configured_is_not_remembered() -> None:
