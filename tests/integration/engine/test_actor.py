@@ -14,6 +14,7 @@ from actors.runtime.byte_codec import EOS, ByteCodec
 from actors.runtime.clock import SystemClock
 from actors.runtime.memory_bus import MemoryBus, MemoryServer
 from actors.runtime.token_log import BusTokenLog
+from contracts.block_keys import prompt_keys
 from contracts.codec import decode, encode
 from contracts.errors import EngineDead
 from contracts.events import MessageDelta, RunRecovered, RunStarted
@@ -22,6 +23,8 @@ from contracts.runs import RunSpec, Sampling
 from contracts.scheduling import (
     AbortRun,
     DropRun,
+    PrefixChanged,
+    ResendPrefixes,
     RunRejected,
     RunSettled,
     StartRun,
@@ -86,6 +89,9 @@ class Pool:
 
     def reports(self) -> list[WorkerReport]:
         return [message for message in self.heard if isinstance(message, WorkerReport)]
+
+    def news(self) -> list[PrefixChanged]:
+        return [message for message in self.heard if isinstance(message, PrefixChanged)]
 
     def settled(self, run_id: str = "run_1") -> list[RunSettled]:
         return [m for m in self.heard if isinstance(m, RunSettled) and m.run_id == run_id]
@@ -264,6 +270,22 @@ async def test_late_reader_finds_a_snapshot_that_agrees(pool: Pool) -> None:
             if batch.end:
                 break
     assert text == await pool.text()
+
+
+async def test_worker_tells_what_its_cache_holds_and_all_of_it_when_asked(pool: Pool) -> None:
+    await pool.worker("gpu_a")
+    pool.start("gpu_a")
+    await until(pool.settled)
+    whole = (*CODEC.encode("tell me"), *CODEC.encode(await pool.text()))
+    keys = prompt_keys(whole)
+    assert len(keys) == 2
+    await until(lambda: {key for news in pool.news() for key in news.stored} == set(keys))
+    told = len(pool.news())
+    pool.command("gpu_a", ResendPrefixes())
+    await until(lambda: len(pool.news()) > told)
+    again = pool.news()[-1]
+    assert (again.cleared, again.stored, again.number) == (True, keys, told + 1)
+    await until(lambda: pool.reports()[-1].prefixes == again.number)
 
 
 async def test_dead_engine_ends_the_actor_and_no_run(pool: Pool) -> None:
