@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from actors.runtime.notes import quoted_turn
@@ -96,7 +96,8 @@ def chosen(
     found: Sequence[Passage], summary: str, tokens_max: int, cost: Callable[[str], int]
 ) -> tuple[Passage, ...]:
     """Return the passages to quote, in the order of the chat: the best that fit into
-    `tokens_max` together, without those that say the same, or what the summary says."""
+    `tokens_max` together, if need be without their answers, and without those that say the same,
+    or what the summary says."""
     if not found:
         return ()
     known = set(words_of(summary))
@@ -109,13 +110,15 @@ def chosen(
         text = (passage.user.casefold(), passage.assistant.casefold())
         if passage.score < least or text in said or _tells_nothing_new(passage, known):
             continue
-        price = cost(_quote(passage))
-        if price > left:
-            misses += 1
+        for shown in (passage, replace(passage, assistant="")):
+            price = cost(_quote(shown))
+            if price <= left:
+                left -= price
+                said.add(text)
+                taken.append(shown)
+                break
         else:
-            left -= price
-            said.add(text)
-            taken.append(passage)
+            misses += 1
         if misses == _MISSES_MAX or len(taken) == _QUOTED_MAX:
             break
     return tuple(sorted(taken, key=lambda passage: passage.position))

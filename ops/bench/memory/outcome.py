@@ -80,7 +80,8 @@ def _row(chat: Told) -> str:
     tokens = " / ".join(str(turn.prompt_tokens) for turn in shown)
     times = " / ".join(f"{turn.ttft_ms:.0f}" for turn in shown)
     longest = max((turn.prompt_tokens for turn in chat.turns), default=0)
+    cached = f"{chat.cached_share:.2f}, {chat.cached_between_folds:.2f}"
     return (
         f"| {chat.memory} | {chat.kills} | {chat.known} of {chat.asked} | {chat.held} "
-        f"| {tokens} | {longest} | {chat.cached_share:.2f}, {chat.cached_between_folds:.2f} | {times} |"
+        f"| {tokens} | {longest} | {cached} | {times} |"
     )

@@ -120,6 +120,11 @@ def test_chosen_are_the_best_in_the_order_of_the_chat_within_their_share() -> No
     assert chosen(found, "", 6, cost) == ()
 
 
+def test_chosen_that_are_too_long_are_quoted_without_their_answers() -> None:
+    found = [passage(2, "my code is 4711", 9.0, "so " * 50), passage(4, "word " * 60, 8.0)]
+    assert chosen(found, "", 20, cost) == (passage(2, "my code is 4711", 9.0),)
+
+
 def test_chosen_say_nothing_twice_and_nothing_that_the_summary_says() -> None:
     found = [passage(8, "alpha beta", 9.0), passage(2, "Alpha beta", 8.0),
              passage(4, "my door code is 4711", 7.0)]  # fmt: skip
