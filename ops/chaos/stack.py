@@ -113,10 +113,13 @@ class RunningStack:
         return int(pid)
 
     def _listen(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
-        for line in process.stdout or ():
-            self._said.append(line.rstrip())
-            if line.startswith("ready http"):
-                ready.set()
+        if process.stdout is None:
+            return
+        with process.stdout as lines:
+            for line in lines:
+                self._said.append(line.rstrip())
+                if line.startswith("ready http"):
+                    ready.set()
 
 
 def _wait_gone(pids: Sequence[int]) -> None:
