@@ -4,7 +4,6 @@ processes."""
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -34,13 +33,17 @@ class Storm:
 
     accepted: int = 0
     refused: int = 0
-    endings: Counter[str] = field(default_factory=Counter)
+    endings: dict[str, int] = field(default_factory=dict)
     kills: int = 0
+
+    def ended(self, how: str) -> None:
+        """Count an ending."""
+        self.endings[how] = self.endings.get(how, 0) + 1
 
     @property
     def completed(self) -> float:
         """The share of accepted runs that completed, 0 to 1."""
-        return self.endings["run.completed"] / max(1, self.accepted)
+        return self.endings.get("run.completed", 0) / max(1, self.accepted)
 
 
 async def kill_storm(stack: RunningStack, rng: random.Random, minutes: float, say: Say) -> Storm:
@@ -56,7 +59,7 @@ async def kill_storm(stack: RunningStack, rng: random.Random, minutes: float, sa
         while time.monotonic() < until_s:
             await asyncio.sleep(EVERY_S)
             await _strike(stack, operator, rng, storm)
-            say(f"{storm.kills} kills: {storm.accepted} accepted, {dict(storm.endings)}")
+            say(f"{storm.kills} kills: {storm.accepted} accepted, {storm.endings}")
     return storm
 
 
@@ -87,9 +90,9 @@ async def _keep_asking(guest: Person, storm: Storm, rng: random.Random, until_s:
         story = guest.join(Story(chat_id, reply.json()["runId"]), after=0)
         try:
             await story.ended()
-            storm.endings[story.end] += 1
+            storm.ended(story.end)
         except Broken:
-            storm.endings["no end"] += 1
+            storm.ended("no end")
 
 
 async def cancel_storm(stack: RunningStack, rng: random.Random, count: int, say: Say) -> Storm:
@@ -105,9 +108,9 @@ async def cancel_storm(stack: RunningStack, rng: random.Random, count: int, say:
                     await _strike(stack, operator, rng, storm)
             for task in tasks:
                 storm.accepted += 1
-                storm.endings[task.result()] += 1
+                storm.ended(task.result())
             if first % 100 == 0:
-                say(f"{storm.accepted} cancels: {dict(storm.endings)}, {storm.kills} kills between")
+                say(f"{storm.accepted} cancels: {storm.endings}, {storm.kills} kills between")
         await operator.idle()
     return storm
 
