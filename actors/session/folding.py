@@ -6,6 +6,7 @@ lost, and whoever dies in between loses nothing.
 
 from actors.session.conversation import Conversation, Effects
 from actors.session.state import Progress, WantFold
+from contracts.errors import Refused
 
 
 class Folding:
@@ -20,7 +21,10 @@ class Folding:
         model = known.config.models.get(record.model) if record is not None else None
         if model is None:
             return ()
-        wish = known.memory.fold_wish(
-            model, known.messages, progress.run_id, known.chat.user_id, now_ms
-        )
+        try:
+            wish = known.memory.fold_wish(
+                model, known.messages, progress.run_id, known.chat.user_id, now_ms
+            )
+        except Refused:
+            return ()  # The template does not take these turns: the next prompt will say so.
         return () if wish is None else (WantFold(wish),)

@@ -11,7 +11,7 @@ from actors.summarizer.effects import FoldHands
 from actors.summarizer.machine import FoldMachine
 from actors.summarizer.state import Begin, Finish, FoldMessage
 from contracts.codec import decode
-from contracts.errors import BadMessage
+from contracts.errors import BadMessage, InvariantBroken, Refused
 from contracts.memory import FoldWanted
 from contracts.ports.bus import Bus, Consumer, Delivery
 from contracts.ports.clock import Clock
@@ -123,17 +123,26 @@ class SummarizerHost:
         metrics.ACTIVE.set(len(self._folds))
 
     async def _fold(self, wish: FoldWanted, delivery: Delivery) -> None:
-        """Carry out one fold to its end."""
-        machine = FoldMachine(self._config, wish, self._clock.now_ms())
+        """Carry out one fold to its end. One that breaks an invariant, or whose turns the model's
+        template does not take, is dropped: its chat's next wish has other turns."""
         with structlog.contextvars.bound_contextvars(chat_id=wish.chat_id, fold_id=wish.fold_id):
-            message: FoldMessage | None = Begin()
-            while message is not None:
-                effects = machine.handle(message, self._clock.now_ms())
-                message = None
-                for effect in effects:
-                    if isinstance(effect, Finish):
-                        metrics.FOLDS.labels(effect.how).inc()
-                        _log.info("fold finished", how=effect.how)
-                        delivery.ack()
-                    else:
-                        message = await self._hands.perform(effect) or message
+            try:
+                how = await self._carry_out(wish)
+                _log.info("fold finished", how=how)
+            except (InvariantBroken, AssertionError, Refused):
+                how = "broken"
+                _log.exception("fold dropped")
+        metrics.FOLDS.labels(how).inc()
+        delivery.ack()
+
+    async def _carry_out(self, wish: FoldWanted) -> str:
+        machine = FoldMachine(self._config, wish, self._clock.now_ms())
+        message: FoldMessage | None = Begin()
+        while message is not None:
+            effects = machine.handle(message, self._clock.now_ms())
+            message = None
+            for effect in effects:
+                if isinstance(effect, Finish):
+                    return effect.how
+                message = await self._hands.perform(effect) or message
+        raise InvariantBroken("a fold asked for nothing and has not finished")

@@ -3,9 +3,9 @@ NATS with SQLite."""
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,8 +19,10 @@ from actors.session import ModelContext, SessionConfig, SessionHost, Shares
 from actors.session.sqlite_retrieval import SqliteRetrieval
 from actors.summarizer import SummarizerConfig, SummarizerHost
 from contracts.codec import encode
+from contracts.errors import Problem, Refused
 from contracts.ports.bus import Bus
 from contracts.ports.history import History
+from contracts.ports.text import TextCodec, Turn
 from contracts.records import Chat, Summary
 from contracts.runs import RunSpec, Sampling
 from contracts.session import SubmitPrompt
@@ -44,6 +46,16 @@ def take_notes(spec: RunSpec, prompt: str) -> str:
     words = [word.strip(".,-") for word in told.split()]
     facts = dict.fromkeys(word for word in words if word.startswith("fact"))
     return "\n".join(f"- {fact}" for fact in facts) or "- Nothing to remember."
+
+
+class RefusingCodec(ByteCodec):
+    """A model whose template takes no conversation."""
+
+    def render_chat(
+        self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[int, ...]:
+        del turns, tools
+        raise Refused(Problem(code="invalid_value", detail="no"))
 
 
 class Place:
@@ -109,13 +121,13 @@ class Place:
             bus,
         )
 
-    async def summarizer(self) -> SummarizerHost:
+    async def summarizer(self, codec: TextCodec = CODEC) -> SummarizerHost:
         """Start a summarizer host."""
         bus = await self.connect()
         config = SummarizerConfig(
             pool="fast",
             model="m",
-            codec=CODEC,
+            codec=codec,
             context_length=4_000,
             tokens_max=800,
             retry_ms=50,
@@ -132,6 +144,11 @@ class Place:
             ),
             bus,
         )
+
+    @staticmethod
+    def pending_folds(host: SummarizerHost) -> int:
+        """Return how many folds a host has at work."""
+        return host.info(0, "").running
 
     async def kill(self, killed: Actor) -> None:
         """End an actor as kill -9 does: it says nothing more."""

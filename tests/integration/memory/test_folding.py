@@ -8,7 +8,7 @@ from contracts.codec import encode
 from contracts.memory import FoldWanted
 from contracts.runs import RunSpec
 from contracts.subjects import fold_wishes
-from tests.integration.memory.conftest import WINDOW, Place
+from tests.integration.memory.conftest import WINDOW, Place, RefusingCodec
 from tests.support.waiting import until
 
 FILLER = "and many more words that say nothing at all about anything"
@@ -139,6 +139,20 @@ async def test_refused_summaries_leave_the_chat_as_it_is(place: Place) -> None:
     prompt = place.scribe.prompt(await place.turn(chat_id, "go on"))
     assert "fact29" in prompt
     assert "Summary" not in prompt
+
+
+async def test_fold_that_the_template_refuses_is_dropped_and_others_go_on(place: Place) -> None:
+    await place.session()
+    refusing = await place.summarizer(RefusingCodec())
+    chat_id = await place.chat()
+    await tell(place, chat_id, 0, 12)
+    await until(lambda: not place.pending_folds(refusing))
+    assert await place.summary(chat_id) is None
+    await place.kill(refusing)
+    await place.summarizer()
+    other = await place.chat()
+    await tell(place, other, 0, 12)
+    await place.summarised(other)
 
 
 async def test_summary_that_says_what_a_turn_demanded_stays_a_note(place: Place) -> None:
