@@ -5,7 +5,9 @@ from contracts.base import Wire
 
 class IdentityChanged(Wire):
     """Forget what you remember of this user ('' : of none), and refuse this session ('' : none)
-    from now on. Broadcast at most once: who misses it finds out within seconds by reading."""
+    and the API key of this hash ('' : none) from now on. Broadcast at most once: who misses it
+    finds out within seconds by reading."""
 
     user_id: str = ""
     session_id: str = ""
+    key_hash: str = ""

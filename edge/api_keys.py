@@ -1,7 +1,7 @@
 """Keys for API developers: shown once, stored as a hash."""
 
 from base64 import b32encode
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar.types import ASGIApp
@@ -16,14 +16,17 @@ from edge.identity import API_KEY_PREFIX, Caller, Identity, secret_hash
 from edge.problems import refuse
 from edge.replies import EmptyReply, json_reply, rfc3339
 from edge.routes import AnyRequest, Route
+from edge.scopes import SCOPES, Scope
 
 _SECRET_BYTES = 25
 
 
 class NewApiKey(Body, frozen=True):
-    """A name by which its owner knows the key."""
+    """A name by which its owner knows the key, and what it may be used for: everything, unless
+    `scopes` says less."""
 
     name: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    scopes: Annotated[list[Scope], msgspec.Meta(min_length=1)] | None = None
 
 
 class ApiKeys:
@@ -50,11 +53,7 @@ class ApiKeys:
         """GET /api-keys."""
         caller = await self._identity.caller(request)
         keys = await self._history.list_api_keys(caller.user_id)
-        data = [
-            {"id": key.key_id, "name": key.name, "createdAt": rfc3339(key.created_at_ms)}
-            for key in keys
-        ]
-        return json_reply({"data": data})
+        return json_reply({"data": [_view(key) for key in keys]})
 
     async def create_key(self, request: AnyRequest) -> ASGIApp:
         """POST /api-keys."""
@@ -71,17 +70,10 @@ class ApiKeys:
             name=body.name,
             secret_hash=secret_hash(secret),
             created_at_ms=now_ms,
+            scope=" ".join(dict.fromkeys(body.scopes or ())),
         )
         await self._history.create_api_key(key)
-        return json_reply(
-            {
-                "id": key.key_id,
-                "name": key.name,
-                "key": secret,
-                "createdAt": rfc3339(key.created_at_ms),
-            },
-            status=201,
-        )
+        return json_reply({**_view(key), "key": secret}, status=201)
 
     async def delete_key(self, request: AnyRequest) -> ASGIApp:
         """DELETE /api-keys/{keyId}."""
@@ -99,3 +91,14 @@ class ApiKeys:
         if caller.proof == "key":
             raise refuse("forbidden", "Log in to make or delete keys; a key can't.")
         return caller
+
+
+def _view(key: ApiKey) -> dict[str, Any]:
+    used_ms = key.last_used_at_ms
+    return {
+        "id": key.key_id,
+        "name": key.name,
+        "createdAt": rfc3339(key.created_at_ms),
+        "lastUsedAt": None if used_ms is None else rfc3339(used_ms),
+        "scopes": key.scope.split(" ") if key.scope else list(SCOPES),
+    }

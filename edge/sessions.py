@@ -33,6 +33,9 @@ class Sessions:
         self._ended: ExpiringCache[str, bool] = ExpiringCache(
             size=config.lookups_max, ttl_ms=ttl_ms
         )
+        self._deleted_keys: ExpiringCache[str, bool] = ExpiringCache(
+            size=config.lookups_max, ttl_ms=2 * ttl_ms
+        )
 
     async def listen(self) -> Subscription:
         """Begin to hear the other edges."""
@@ -86,6 +89,15 @@ class Sessions:
         """A user was changed or deleted here: everybody must read it anew."""
         self._tell(IdentityChanged(user_id=user_id))
 
+    def end_key(self, key_hash: str) -> None:
+        """An API key was deleted here: refuse it everywhere at once."""
+        self._tell(IdentityChanged(key_hash=key_hash))
+
+    def key_ended(self, key_hash: str) -> bool:
+        """Say whether a key was deleted in the last seconds: who read it before then may still
+        remember it."""
+        return self._deleted_keys.get(key_hash, self._clock.monotonic_ms()) is not None
+
     async def _has_ended(self, session_id: str) -> bool:
         now_ms = self._clock.monotonic_ms()
         ended = self._ended.get(session_id, now_ms)
@@ -105,6 +117,8 @@ class Sessions:
         self._users.drop(change.user_id)
         if change.session_id:
             self._ended.put(change.session_id, True, self._clock.monotonic_ms())
+        if change.key_hash:
+            self._deleted_keys.put(change.key_hash, True, self._clock.monotonic_ms())
 
     def _hear(self, message: Inbound) -> None:
         try:

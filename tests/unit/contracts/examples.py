@@ -404,7 +404,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         waiting=1,
         kv_used=0.5,
     ),
-    accounts.IdentityChanged(user_id="user_1", session_id="login_1"),
+    accounts.IdentityChanged(user_id="user_1", session_id="login_1", key_hash="ab12"),
     # records
     records.User(
         user_id="user_1",
