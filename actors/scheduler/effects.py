@@ -6,6 +6,7 @@ import structlog
 
 from actors.runtime.telling import tell
 from actors.scheduler import metrics
+from actors.scheduler.degradation import LEVELS
 from actors.scheduler.state import (
     Answer,
     Broadcast,
@@ -66,6 +67,9 @@ class EffectRunner:
             case Broadcast(status):
                 metrics.QUEUED.labels(self._pool).set(status.queued)
                 metrics.RUNNING.labels(self._pool).set(status.running)
+                metrics.LEVEL.labels(self._pool).set(LEVELS.index(status.level))
+                for tier, wait_ms in (status.waits_ms or {}).items():
+                    metrics.WAIT_S.labels(self._pool, tier).set(wait_ms / 1000)
                 tell(self._bus, pool_status(self._pool), status)
             case _:
                 return False

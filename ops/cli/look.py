@@ -13,7 +13,14 @@ from contracts.codec import encode
 from contracts.errors import LogGone, ParleyError
 from contracts.ids import is_id
 from contracts.ports.bus import Bus
-from contracts.scheduling import ActorInfo, DescribePool, DescribeRun, RunView, WorkerView
+from contracts.scheduling import (
+    ActorInfo,
+    DescribePool,
+    DescribeRun,
+    RunList,
+    RunView,
+    WorkerView,
+)
 from contracts.subjects import scheduler_requests, token_entries, token_partition, token_stream
 from ops.cli.options import with_json, with_settings
 from ops.live import describe_pools, describe_run, known_pools, living_actors, operator_bus
@@ -57,7 +64,7 @@ def runs(settings: Settings, as_json: bool) -> None:
 @with_settings("look")
 @with_json
 def queue(settings: Settings, as_json: bool) -> None:
-    """List the runs that wait, the next one first."""
+    """List the runs that wait, the next one first, and say how far service is degraded."""
     pools = _ask(settings, lambda bus: describe_pools(bus, _LIMIT, known_pools(settings)))
     rows = [
         _run_row(view, pool)
@@ -65,6 +72,10 @@ def queue(settings: Settings, as_json: bool) -> None:
         for view in answer.runs
         if view.state == "queued"
     ]
+    if not as_json:
+        for pool, answer in pools:
+            click.echo(standing(pool, answer))
+        click.echo()
     _show_runs(rows, as_json, pools[0][0], "No run waits.")
 
 
@@ -104,6 +115,14 @@ def run(settings: Settings, as_json: bool, run_id: str) -> None:
         f"or: nats req {scheduler_requests('default')} "
         f"'{encode(DescribeRun(run_id=run_id)).decode()}'"
     )
+
+
+def standing(pool: str, answer: RunList) -> str:
+    """Return a line on how a pool stands: its level, why, and what newcomers would wait."""
+    words = f"pool {pool}: {answer.level}" + (f" ({answer.why})" if answer.why else "")
+    waits = (answer.waits_ms or {}).items()
+    told = ", ".join(f"{tier} {ms / 1000:.1f} s" for tier, ms in waits)
+    return f"{words}; {answer.queued} wait" + (f"; a newcomer waits: {told}" if told else "")
 
 
 async def _one_run(bus: Bus, run_id: str, pools: Sequence[str]) -> Row:
@@ -183,7 +202,7 @@ def _worker_row(view: WorkerView, pool: str) -> dict[str, object]:
         "pool": pool,
         "model": view.model,
         "engine": view.engine,
-        "state": view.state,
+        "state": view.state if not view.quarantined_ms else "quarantined",
         "slots": view.slots,
         "running": view.running,
         "waiting": view.waiting,
@@ -192,6 +211,7 @@ def _worker_row(view: WorkerView, pool: str) -> dict[str, object]:
         "host": view.host,
         "incarnation": view.incarnation,
         "silentMs": view.silent_ms,
+        "quarantinedMs": view.quarantined_ms,
     }
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import ops.cli
-from ops.cli import main
+from contracts.scheduling import RunList, WorkerView
+from ops.cli import look, main
 from ops.model_files import NoModelFiles
 
 
@@ -161,3 +162,37 @@ def test_a_key_for_a_stranger_says_how_to_make_the_account(
     status, _, err = run(capsys, "key", "create", "ci", "--user", "who@example.org")
     assert status == 1
     assert "parley user add who@example.org" in err
+
+
+def test_standing_of_a_pool_says_level_reason_and_waits() -> None:
+    calm = look.standing("fast", RunList(queued=0))
+    assert calm == "pool fast: normal; 0 wait"
+    pressed = RunList(
+        queued=7,
+        level="capped",
+        why="the best tier waited 1.1 s",
+        waits_ms={"paid": 1_100, "free": 20_000},
+    )
+    assert look.standing("fast", pressed) == (
+        "pool fast: capped (the best tier waited 1.1 s); 7 wait; "
+        "a newcomer waits: paid 1.1 s, free 20.0 s"
+    )
+
+
+def test_a_worker_in_quarantine_is_shown_as_such() -> None:
+    view = WorkerView(
+        worker="gpu_1",
+        model="m",
+        engine="sim",
+        state="ready",
+        slots=2,
+        running=0,
+        waiting=0,
+        kv_used=0.0,
+        pid=1,
+        host="h",
+        incarnation=1,
+        quarantined_ms=9_000,
+    )
+    row = look._worker_row(view, "default")
+    assert (row["state"], row["quarantinedMs"]) == ("quarantined", 9_000)
