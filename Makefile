@@ -12,7 +12,7 @@ PYTEST := .venv/bin/pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help run install test check lint types layering web unit property simulation integration \
-	chaos e2e simulate bench lock model clean
+	chaos e2e fuzz simulate bench lock model clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+( [a-z0-9 ]+)?:.*## / {sub("lint .*", "STAGE", $$1); printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ lint types layering web unit property simulation integration e2e: ## one stage: 
 chaos: install ## kill, pause and cut off everything, many times, with figures (ROUNDS=20 SEED=7)
 	@PARLEY_CHAOS_ROUNDS=$(ROUNDS) PARLEY_CHAOS_SEED=$(SEED) $(PYTEST) -s tests/chaos; \
 	status=$$?; cat .cache/chaos/report.md; exit $$status
+
+fuzz: install ## requests made from the API's own description, right and wrong (CASES=5000 SEED=1)
+	@PARLEY_FUZZ_CASES=$(or $(CASES),5000) PARLEY_FUZZ_SEED=$(or $(SEED),1) \
+	$(PYTEST) -s tests/integration/edge/test_fuzz.py
 
 simulate: install ## the simulated world: one seed with its log (SEED=7), or many (SEED="0 999")
 	@.venv/bin/python -m tests.simulation $(or $(SEED),0 99)

@@ -3,12 +3,14 @@
 Owns: nothing that outlives a request. Any edge serves any run, and one may die at any moment:
 its clients reconnect to another with their last event id.
 
-Accepts: the routes of `/docs`; `PoolStatus` broadcasts; replies of session actors to its inbox.
+Accepts: the routes of `/docs`; `PoolStatus` broadcasts; replies of session actors to its inbox;
+`IdentityChanged` from other edges.
 Emits: `SubmitPrompt` and `CancelRun` to `SESS`, the `RunSpec` of an API run to `RUNS`,
-`CancelQueued` and `DescribeRun` requests to schedulers.
+`CancelQueued` and `DescribeRun` requests to schedulers, `IdentityChanged` to other edges.
 
 Invariants:
 - who asks is known from a proof in the request alone; what is another's is not found;
+- a session that was ended, or whose user is gone, proves nothing on any edge within seconds;
 - a prompt that has no chance is refused before anything is stored, without awaiting anything;
 - a reader is subscribed to a run's log before the run is submitted, so it misses no event;
 - the ids of events are the log's, the same on every edge;
@@ -16,8 +18,10 @@ Invariants:
   `/v1`, where it stops its run.
 
 Rooms: `app` (the wiring), `server` (the socket), `request_context` (ids, headers, log line);
-`identity`, `tokens`, `passwords`, `throttle`, `accounts`, `api_keys`; `ownership`, `chats`,
-`cursors`, `prompts`, `submissions` (commands and their replies), `models` (pools and their
+`identity`, `tokens`, `sessions`, `origins`, `passwords`, `throttle`, `accounts`, `departures`,
+`exports`, `user_settings`, `api_keys`; `ownership`, `chats`, `shares`, `search`, `uploads`,
+`file_kinds`, `pdf_text` and `pdf_reader` (a program of its own), `stored_files`; `cursors`,
+`prompts`, `submissions` (commands and their replies), `models` (pools and their
 status), `runs`; `streaming` (any streamed answer), `run_streams`, `sse`, `run_history`;
 `openai_api`, `openai_requests`, `openai_runs`, `openai_chunks`; `health`, `page`, `openapi`;
 `routes`, `bodies`, `replies`, `problems`, `expiring`, `metrics`, `config`.

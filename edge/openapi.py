@@ -35,6 +35,22 @@ _PROBLEM = {
         "runId": {"type": "string"},
     },
 }
+_OPENAI_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
 
 
 class Documents:
@@ -89,14 +105,7 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
             "parameters": parameters,
             "responses": {
                 "2XX": {"description": "Done"},
-                "default": {
-                    "description": "A problem document (RFC 9457)",
-                    "content": {
-                        "application/problem+json": {
-                            "schema": {"$ref": "#/components/schemas/Problem"}
-                        }
-                    },
-                },
+                **{str(status): _refusal(route, status) for status in refusals(route)},
             },
         }
         if route.body is not None:
@@ -113,7 +122,7 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "info": {"title": "Parley", "version": version},
         "paths": paths,
         "components": {
-            "schemas": {**components, "Problem": _PROBLEM},
+            "schemas": {**components, "Problem": _PROBLEM, "OpenAiError": _OPENAI_ERROR},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "cookie": {"type": "apiKey", "in": "cookie", "name": "parley_session"},
@@ -121,6 +130,32 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
         },
         "security": [{"bearer": []}, {"cookie": []}],
     }
+
+
+def refusals(route: Route) -> list[int]:
+    """Return the statuses with which a route may refuse, by what it takes and does."""
+    statuses = {403, 503}
+    if not route.public or route.body is not None:
+        statuses.add(401)
+    if route.query:
+        statuses |= {400, 422}
+    if route.body is not None or route.form:
+        statuses |= {400, 404, 413, 415, 422}
+    if "{" in route.path:
+        statuses |= {400, 404}
+    if route.method != "GET":
+        statuses |= {409, 429}
+    return sorted(statuses)
+
+
+def _refusal(route: Route, status: int) -> dict[str, Any]:
+    """Return how a refusal looks: a problem document, on `/v1` an error of OpenAI's form."""
+    openai = route.path.startswith("/v1/")
+    kind = "OpenAiError" if openai else "Problem"
+    media_type = "application/json" if openai else "application/problem+json"
+    titles = dict.fromkeys(title for _, (code, title) in STATUS.items() if code == status)
+    content = {media_type: {"schema": {"$ref": f"#/components/schemas/{kind}"}}}
+    return {"description": "; ".join(titles), "content": content}
 
 
 def docs(routes: Sequence[Route]) -> str:
