@@ -8,6 +8,8 @@ import click
 
 from ops.bench.schedule.table_a import table_a
 from ops.bench.schedule.table_b import table_b
+from ops.bench.schedule.table_c import table_c
+from ops.bench.schedule.table_d import table_d
 from ops.bench.schedule.tables import Progress, Report
 from ops.bench.schedule.workloads.traces import TraceMissing
 
@@ -15,6 +17,8 @@ Build = Callable[[Path | None, list[int], Progress], Report]
 _TABLES: dict[str, Build] = {
     "A": table_a,
     "B": lambda _, seeds, progress: table_b(seeds, progress),
+    "C": lambda _, seeds, progress: table_c(seeds, progress),
+    "D": lambda _, seeds, progress: table_d(seeds, progress),
 }
 
 

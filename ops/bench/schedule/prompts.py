@@ -30,7 +30,10 @@ class Prompt:
 
 @dataclass(slots=True)
 class Record:
-    """A prompt from its arrival to its end. `first_us` and `end_us` None: not yet."""
+    """A prompt from its arrival to its end. `first_us` and `end_us` None: not yet. `attempt`
+    is the last one under which it was given to a worker; `told_ms` the wait that it was told
+    first, `promised_ms` after how long it was told to come back; `tries` counts how often it
+    came."""
 
     prompt: Prompt
     dispatched_us: int | None = None
@@ -41,7 +44,10 @@ class Record:
     output_tokens: int = 0
     worker: str = ""
     dispatches: int = 0
+    attempt: int = 0
+    told_ms: int | None = None
     promised_ms: int | None = None
+    tries: int = 1
 
     @property
     def ttft_s(self) -> float | None:

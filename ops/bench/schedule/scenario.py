@@ -7,8 +7,9 @@ from actors.scheduler.config import SchedulerConfig, TierConfig
 from actors.scheduler.machine import SchedulerMachine
 from actors.scheduler.order import Order
 from ops.bench.schedule.gpu import GpuModel
+from ops.bench.schedule.history import Fault, Outcome
 from ops.bench.schedule.prompts import Workload
-from ops.bench.schedule.simulator import Outcome, Simulation
+from ops.bench.schedule.simulator import Simulation
 
 _NEVER_MS = 1 << 40
 
@@ -40,13 +41,16 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`workload` makes what is asked from a seed; the simulation ends after `until_s`."""
+    """`workload` makes what is asked from a seed; the simulation ends after `until_s`. `gated`:
+    the edge asks for admission, and production's degradation is on. `faults` as told."""
 
     name: str
     workload: Callable[[int], Workload]
     gpus: tuple[GpuModel, ...] = (TABLE_A_GPU,)
     until_s: float = 10_000.0
     tiers: Mapping[str, TierConfig] = field(default_factory=lambda: open_tiers({"free": 1}))
+    gated: bool = False
+    faults: tuple[Fault, ...] = ()
 
 
 def open_tiers(weights: Mapping[str, int]) -> dict[str, TierConfig]:
@@ -58,7 +62,18 @@ def open_tiers(weights: Mapping[str, int]) -> dict[str, TierConfig]:
 
 
 def bench_config(scenario: Scenario) -> SchedulerConfig:
-    """Return the production settings with everything off that would refuse or shorten."""
+    """Return the production settings, with everything off that would refuse or shorten unless
+    the scenario is gated."""
+    if scenario.gated:
+        return SchedulerConfig(
+            pool="default",
+            model="simulated",
+            context_length=1 << 20,
+            tiers=scenario.tiers,
+            prefill_tokens_max=2 * scenario.gpus[0].chunk_tokens,
+            notices_max=1 << 30,
+            notice_ms=100,
+        )
     return SchedulerConfig(
         pool="default",
         model="simulated",
@@ -92,5 +107,7 @@ def play(scenario: Scenario, contender: Contender, seed: int) -> Outcome:
         seed=seed,
         until_us=round(scenario.until_s * 1e6),
         lengths=lengths,
+        faults=scenario.faults,
+        asks=scenario.gated,
     )
     return simulation.run()

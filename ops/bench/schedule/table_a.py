@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ops.bench.schedule.contenders import own_room, single_gpu
 from ops.bench.schedule.gpu import GpuModel
+from ops.bench.schedule.history import Outcome
 from ops.bench.schedule.measures import percentile, throughput, ttfts, windowed_differences
 from ops.bench.schedule.scenario import Scenario
-from ops.bench.schedule.simulator import Outcome
 from ops.bench.schedule.tables import Column, Progress, Report, figures, markdown_table, sample
 from ops.bench.schedule.workloads.traces import traces_folder, vtc_real
 

@@ -8,6 +8,7 @@ from typing import cast
 from contracts.runs import Tier
 from ops.bench.schedule.contenders import own_room, single_gpu
 from ops.bench.schedule.gpu import GpuModel
+from ops.bench.schedule.history import Outcome
 from ops.bench.schedule.intervals import shown
 from ops.bench.schedule.measures import (
     accumulated_gap,
@@ -19,7 +20,6 @@ from ops.bench.schedule.measures import (
 from ops.bench.schedule.plots import Line, line_chart
 from ops.bench.schedule.prompts import OpenWorkload
 from ops.bench.schedule.scenario import TABLE_A_GPU, Contender, Scenario, open_tiers, play
-from ops.bench.schedule.simulator import Outcome
 from ops.bench.schedule.tables import Progress, Report, markdown_table, sample
 from ops.bench.schedule.workloads.synthetic import (
     Lengths,

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ops.bench.schedule.history import Outcome
 from ops.bench.schedule.intervals import Estimate, estimate, shown
 from ops.bench.schedule.scenario import Contender, Scenario, play
-from ops.bench.schedule.simulator import Outcome
 
 Progress = Callable[[str], None]
 Measure = Callable[[Outcome], Mapping[str, float]]

@@ -1,5 +1,7 @@
 """A simulated gpu actor: what it tells the scheduler about its GPU."""
 
+from dataclasses import replace
+
 from contracts.scheduling import PrefixChanged, RunningRun, StartRun, WorkerReport
 from ops.bench.schedule.gpu import Gpu, Running, StepDone
 from ops.bench.schedule.prompts import Record
@@ -21,9 +23,13 @@ class Worker:
         self._seen = 0
 
     def start(self, command: StartRun, record: Record) -> None:
-        """Take a run; what is committed of its answer isn't generated again."""
+        """Take a run; what is committed of its answer isn't generated again, and it ends at
+        the `max_tokens` that it has been left with."""
         self._seen = max(self._seen, command.attempt)
-        self.gpu.submit(command.spec.run_id, command.attempt, record.prompt, record.output_tokens)
+        prompt, most = record.prompt, command.spec.sampling.max_tokens
+        if prompt.output_tokens > most:
+            prompt = replace(prompt, output_tokens=most)
+        self.gpu.submit(command.spec.run_id, command.attempt, prompt, record.output_tokens)
 
     def die(self) -> list[Running]:
         """Lose everything. Returns what ran."""

@@ -6,6 +6,8 @@ from actors.scheduler.order import Choice, WorkerRoom
 from actors.scheduler.state import Run
 from ops.bench.schedule.policies.waiting import Waiting
 
+_STALE_MS = 200
+
 
 class Dlpm(Waiting):
     """Among users with deficit left, the run with the longest cached prefix on a worker with
@@ -13,12 +15,13 @@ class Dlpm(Waiting):
     tokens and output tokens are taken off (1 : 2).
 
     Departures: a run is placed when a worker has room (the paper's D²LPM keeps a deficit per
-    worker behind a router), and the longest match is sought among the first `depth` runs of
-    each user.
+    worker behind a router), and the longest match is sought among the oldest and the newest
+    `depth` runs of each user, by what was cached at most `_STALE_MS` ago.
     """
 
     def __init__(self, quantum: int = 5_000, depth: int = 16) -> None:
         super().__init__()
+        self._warm: dict[str, dict[str, tuple[int, int]]] = {}
         self._quantum = quantum
         self._depth = depth
         self._deficits: dict[str, int] = {}
@@ -31,7 +34,7 @@ class Dlpm(Waiting):
             self._deficits[user] = min(self._deficits.get(user, 0), 0)
         super().push(run, now_ms)
 
-    def next(self, rooms: Sequence[WorkerRoom], now_ms: int) -> Choice | None:  # noqa: ARG002
+    def next(self, rooms: Sequence[WorkerRoom], now_ms: int) -> Choice | None:
         """Take the longest match among the users with deficit."""
         if not self._users or not rooms:
             return None
@@ -42,7 +45,7 @@ class Dlpm(Waiting):
         for user in able:
             for run in self.runs_of(user, self._depth):
                 for room in rooms:
-                    warm = room.warm(run)
+                    warm = self._cached(run, room, now_ms)
                     if not room.fits(run, warm):
                         continue
                     score = (warm, -run.arrival, -room.batch)
@@ -50,9 +53,18 @@ class Dlpm(Waiting):
                         best = (score, Choice(run, room.worker, warm))
         return None if best is None else best[1]
 
+    def _cached(self, run: Run, room: WorkerRoom, now_ms: int) -> int:
+        known = self._warm.setdefault(run.spec.run_id, {})
+        looked_ms, warm = known.get(room.worker, (-_STALE_MS, 0))
+        if now_ms - looked_ms >= _STALE_MS:
+            warm = room.warm(run)
+            known[room.worker] = (now_ms, warm)
+        return warm
+
     def dispatched(self, run: Run, cached: int, now_ms: int) -> None:
         """Take off what must be computed."""
         super().dispatched(run, cached, now_ms)
+        self._warm.pop(run.spec.run_id, None)
         self._deficits[run.spec.user_id] -= len(run.spec.prompt_tokens) - cached
         self._charged[run.spec.run_id] = 0
 

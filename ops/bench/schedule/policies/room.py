@@ -63,6 +63,14 @@ class PeakRoom:
         """As the order within."""
         return self._inner.ahead(tier, user_id)
 
+    def waiting(self, tier: str) -> int:
+        """As the order within."""
+        return self._inner.waiting(tier)
+
+    def running(self, tier: str) -> int:
+        """As the order within."""
+        return self._inner.running(tier)
+
     def first(self, limit: int) -> list[Run]:
         """As the order within."""
         return self._inner.first(limit)

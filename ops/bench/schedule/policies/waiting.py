@@ -1,7 +1,8 @@
 """The waiting runs, as every baseline keeps them. Pure."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from actors.scheduler.order import Choice, WorkerRoom
 from actors.scheduler.state import Run
@@ -14,12 +15,14 @@ class Waiting:
     def __init__(self) -> None:
         self._all: OrderedDict[str, Run] = OrderedDict()
         self._users: dict[str, OrderedDict[str, Run]] = {}
+        self._running: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
     def push(self, run: Run, now_ms: int) -> None:  # noqa: ARG002
         """Let a run wait."""
+        self._running.pop(run.spec.run_id, None)
         key, own = run.spec.run_id, self._users.setdefault(run.spec.user_id, OrderedDict())
         self._all[key] = own[key] = run
         if run.front:
@@ -44,12 +47,14 @@ class Waiting:
     def dispatched(self, run: Run, cached: int, now_ms: int) -> None:  # noqa: ARG002
         """The run waits no more."""
         self.remove(run)
+        self._running[run.spec.run_id] = run.spec.tier
 
     def progressed(self, run: Run, tokens: int, now_ms: int) -> None:
         """Nothing is charged."""
 
-    def settled(self, run: Run, cached: int, output: int, now_ms: int) -> None:
+    def settled(self, run: Run, cached: int, output: int, now_ms: int) -> None:  # noqa: ARG002
         """Nothing is charged."""
+        self._running.pop(run.spec.run_id, None)
 
     def position(self, run: Run) -> int:
         """Return the place by arrival."""
@@ -62,6 +67,14 @@ class Waiting:
         """Return how many wait."""
         return len(self._all)
 
+    def waiting(self, tier: str) -> int:
+        """Return how many runs of the tier wait; takes time that grows with all that do."""
+        return sum(run.spec.tier == tier for run in self._all.values())
+
+    def running(self, tier: str) -> int:
+        """Return how many runs of the tier are on workers."""
+        return sum(name == tier for name in self._running.values())
+
     def first(self, limit: int) -> list[Run]:
         """Return runs by arrival."""
         return [run for run, _ in zip(self._all.values(), range(limit), strict=False)]
@@ -72,9 +85,13 @@ class Waiting:
             yield user, next(iter(own.values()))
 
     def runs_of(self, user: str, limit: int) -> list[Run]:
-        """Return the user's first runs."""
-        own: Mapping[str, Run] = self._users.get(user, {})
-        return [run for run, _ in zip(own.values(), range(limit), strict=False)]
+        """Return the user's `limit` oldest and `limit` newest runs."""
+        own = self._users.get(user)
+        if own is None:
+            return []
+        if len(own) <= 2 * limit:
+            return list(own.values())
+        return [*islice(own.values(), limit), *islice(reversed(own.values()), limit)]
 
 
 def place(run: Run, rooms: Sequence[WorkerRoom]) -> Choice | None:

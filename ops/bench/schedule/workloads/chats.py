@@ -20,7 +20,7 @@ class ChatShape:
 
     heavy_users: int = 4
     light_users: int = 60
-    heavy_rate: float = 0.7
+    heavy_rate: float = 1.2
     light_rate: float = 0.008
     duration_s: float = 600.0
     hot_share: float = 0.15

@@ -3,7 +3,10 @@ from collections import Counter
 
 import pytest
 
+from actors.scheduler.config import default_tiers
+from contracts.runs import Tier
 from ops.bench.schedule.gpu import GpuModel
+from ops.bench.schedule.history import Fault
 from ops.bench.schedule.policies.dlpm import Dlpm
 from ops.bench.schedule.policies.plain import FirstCome, Lmetric, RoundRobinUsers, RoundRobinWorkers
 from ops.bench.schedule.policies.room import PeakRoom
@@ -12,6 +15,7 @@ from ops.bench.schedule.prompts import OpenWorkload, Prompt, Workload
 from ops.bench.schedule.scenario import Contender, Scenario, play
 from ops.bench.schedule.workloads.chats import Chats, ChatShape
 from ops.bench.schedule.workloads.synthetic import fixed, uniform, variable
+from ops.bench.schedule.workloads.tiers import TierLoad
 
 _PLAIN = Contender("FCFS", lambda _: FirstCome())
 _CONTENDERS = [
@@ -99,3 +103,31 @@ def test_vtc_serves_backlogged_clients_alike_and_fcfs_by_their_rates() -> None:
     plain = Contender("FCFS", lambda _: PeakRoom(FirstCome(), 10_000))
     assert shares(limited) == pytest.approx(1.0, abs=0.1)
     assert shares(plain) == pytest.approx(3.0, rel=0.15)
+
+
+def test_simulation_with_deaths_loses_no_prompt_and_serves_none_twice() -> None:
+    deaths = (
+        Fault(4_000_000, "gpu-0", 5_000_000),
+        Fault(8_000_000, "scheduler", 2_500_000),
+        Fault(9_000_000, "gpu-1", 5_000_000),
+    )
+    scenario = Scenario("deaths", _chats, gpus=(_GPU, _GPU), faults=deaths)
+    records = play(scenario, Contender("production"), seed=2).records
+    assert Counter(record.ending for record in records) == {"served": len(records)}
+    assert all(record.output_tokens == record.prompt.output_tokens for record in records)
+    assert any(record.dispatches > 1 for record in records)
+
+
+def test_simulation_behind_an_edge_refuses_or_serves_each_prompt_of_an_overload() -> None:
+    rates: dict[Tier, float] = {"paid": 1.0, "free": 30.0}
+    users: dict[Tier, int] = {"paid": 5, "free": 20}
+    scenario = Scenario(
+        "gated",
+        lambda seed: TierLoad(rates, users, 30, seed),
+        gpus=(_GPU,),
+        tiers=default_tiers(),
+        gated=True,
+    )
+    records = play(scenario, Contender("production"), seed=0).records
+    assert {record.ending for record in records} == {"served", "refused"}
+    assert all(r.ending == "served" for r in records if r.prompt.tier == "paid")
