@@ -29,6 +29,7 @@ from actors.summarizer.state import (
     SummaryStored,
     TurnsRead,
 )
+from contracts.block_keys import prompt_keys
 from contracts.memory import FoldWanted
 from contracts.records import Summary
 from contracts.runs import RunSpec, Sampling
@@ -145,6 +146,7 @@ class FoldMachine:
             model=config.model,
             user_id=self._wish.user_id,
             prompt_tokens=tokens,
+            block_keys=prompt_keys(tokens),
             sampling=Sampling(
                 max_tokens=output,
                 temperature=planned.temperature,
