@@ -193,6 +193,14 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="YES|NO",
     ),
     Setting(
+        "order",
+        values.one_of("fair", "fcfs"),
+        "fair",
+        "Who is served next: fair (by what runs cost) or fcfs (first come, first served).",
+        _roles("up", "scheduler"),
+        metavar="ORDER",
+    ),
+    Setting(
         "allow_guests",
         values.yes_or_no,
         "yes",

@@ -62,6 +62,7 @@ class Settings:
     served: Mapping[str, PoolSettings]
     queue_limit: int
     affinity: bool
+    order: Literal["fair", "fcfs"]
     allow_guests: bool
     files: str
     token_keys: Path | None

@@ -32,6 +32,7 @@ def config_of(settings: Settings, pool: str, files: ModelFiles) -> SchedulerConf
         fallback=served.fallback,
         queue_max=settings.queue_limit,
         affinity=settings.affinity,
+        order=settings.order,
     )
 
 
