@@ -1,5 +1,6 @@
 """How an answer is drawn, from what a request says and what is usual for its model."""
 
+from contracts.records import UserSettings
 from contracts.runs import Sampling
 from edge.openai_requests import ChatRequest, parse
 from edge.prompts import NewPrompt
@@ -8,12 +9,12 @@ USUAL = Sampling(max_tokens=0, temperature=0.2, top_p=0.9, top_k=40, repetition_
 
 
 def test_prompt_that_says_nothing_is_drawn_as_usual() -> None:
-    assert NewPrompt(content="hi").sampling(USUAL) == USUAL
+    assert NewPrompt(content="hi").sampling(USUAL, UserSettings()) == USUAL
 
 
 def test_prompt_that_says_how_is_drawn_so() -> None:
     prompt = NewPrompt(content="hi", max_tokens=9, temperature=0.0, seed=3, stop="END")
-    sampling = prompt.sampling(USUAL)
+    sampling = prompt.sampling(USUAL, UserSettings(temperature=1.5))
     assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (0.0, 0.9, 9)
     assert (sampling.seed, sampling.stop) == (3, ("END",))
 
