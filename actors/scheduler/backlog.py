@@ -13,7 +13,7 @@ from actors.scheduler.state import Run
 
 _SAMPLE = 32
 _VISITS = 4
-_NEWEST = 8
+_NEWEST = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -64,12 +64,14 @@ Place = tuple[int, int, int, User]
 class Backlog:
     """A tier: `tag` is its start tag among the tiers, in 1/`scale` of a cost unit a weight,
     `rest` what the last division left over, `virtual` its virtual time, to which its users'
-    tags compare. `front` are runs that lost a worker, in order of arrival."""
+    tags compare; `resumed`: its tag is from before a take-over, when runs waited, and stands.
+    `front` are runs that lost a worker, in order of arrival."""
 
     def __init__(self, name: str, weight: int) -> None:
         self.name = name
         self.weight = weight
         self.concurrency = 0
+        self.resumed = False
         self.tag = 0
         self.rest = 0
         self.virtual = 0
@@ -254,8 +256,9 @@ class Backlog:
         idle = self._idle
         while idle and idle[0][0] <= self.virtual:
             _, _, user = heappop(idle)
-            if not user.waiting and not user.running and user.tag <= self.virtual:
-                self.users.pop(user.user_id, None)
+            known = self.users.get(user.user_id)
+            if known is user and not user.waiting and not user.running:
+                self.left(user)
 
     def _list(self, user: User) -> None:
         if not user.mark:

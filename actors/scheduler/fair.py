@@ -41,6 +41,11 @@ class Account:
     running: bool = True
     restored: bool = False
 
+    @property
+    def empty(self) -> bool:
+        """Whether all of the charge was given back."""
+        return self.uncached + self.cached + self.output == 0
+
 
 class TierState(msgspec.Struct, frozen=True, array_like=True):
     """A tier's tags, as they are stored."""
@@ -52,6 +57,7 @@ class TierState(msgspec.Struct, frozen=True, array_like=True):
     virtual: int
     highest: int
     charged: int
+    waiting: bool
 
 
 class UserState(msgspec.Struct, frozen=True, array_like=True):
@@ -151,10 +157,10 @@ class FairOrder:
     def push(self, run: Run, now_ms: int) -> None:  # noqa: ARG002
         """Let a run wait; one that was dispatched before keeps what its tokens cost."""
         tier = self._tier_of(run.spec.tier)
-        if not len(tier):
-            tier.tag = max(tier.tag, self._virtual)
-        self._waiting += 1
         account = self._accounts.get(run.spec.run_id)
+        if account is None or not account.restored:
+            self._join(tier)
+        self._waiting += 1
         if account is not None and account.restored:
             if account.running:
                 self._suspend(tier, account)
@@ -166,6 +172,17 @@ class FairOrder:
             run.cost = self._costs.charge(run.prompt_length, 0, run.predicted)
             tier.add(run, run.cost)
         self._touch(tier, run.spec.user_id)
+
+    def _join(self, tier: Backlog) -> None:
+        """Let a tier in which nobody waited begin at the present virtual time. What an earlier
+        scheduler had dispatched does not wait: it is only looked for on the workers."""
+        sought = sum(
+            account is not None and account.restored
+            for account in map(self._accounts.get, tier.front if not tier.waiting else ())
+        )
+        if not tier.waiting and sought == len(tier.front) and not tier.resumed:
+            tier.tag = max(tier.tag, self._virtual)
+        tier.resumed = False
 
     def _return(self, tier: Backlog, run: Run, account: Account) -> None:
         """Give back what a run was charged for and has not delivered."""
@@ -231,11 +248,10 @@ class FairOrder:
         if waited:
             self._waiting -= 1
         user = tier.user(run.spec.user_id)
-        if account is not None and account.restored:
+        if account is not None and account.restored and not account.empty:
             account.restored = False
-        elif account is None or account.output == 0:
-            uncached = run.prompt_length - cached
-            predicted = run.predicted if account is None else account.predicted
+        elif account is None or account.empty:
+            uncached, predicted = run.prompt_length - cached, run.predicted
             account = Account(
                 tier.name, user.user_id, uncached, cached, predicted, predicted, running=False
             )
@@ -267,6 +283,7 @@ class FairOrder:
             return
         blocks = -(-(tokens - account.output) // BLOCK)
         account.output += blocks * BLOCK
+        self._note(run.spec.run_id)
         tier = self._tiers[account.tier]
         self._charge(tier, tier.user(account.user_id), self._costs.output_us * blocks * BLOCK)
 
@@ -277,7 +294,7 @@ class FairOrder:
             return
         tier = self._tiers[account.tier]
         user = tier.user(account.user_id)
-        prompt = account.uncached + account.cached
+        prompt = 0 if account.empty and output <= 0 else run.prompt_length
         used_cached = max(0, min(cached, prompt))
         before = self._costs.charge(account.uncached, account.cached, account.output)
         after = self._costs.charge(prompt - used_cached, used_cached, max(0, output))
@@ -448,7 +465,7 @@ class FairOrder:
     def tier_states(self) -> list[TierState]:
         """Return the tags of the tiers."""
         return [
-            TierState(t.name, t.weight, t.tag, t.rest, t.virtual, t.highest, t.charged)
+            TierState(t.name, t.weight, t.tag, t.rest, t.virtual, t.highest, t.charged, len(t) > 0)
             for t in self._tiers.values()
         ]
 
@@ -481,6 +498,7 @@ class FairOrder:
             tier.tag, tier.charged = stored.tag, stored.charged
             tier.virtual, tier.highest = stored.virtual, stored.highest
             tier.rest = stored.rest if stored.weight == tier.weight else 0
+            tier.resumed = stored.waiting
         owners = {(account.tier, account.user_id) for account in accounts.values()}
         for key, state in users.items():
             tier = self._tiers.get(state.tier)

@@ -15,7 +15,7 @@ from actors.scheduler.state import Run
 
 _FEW_RUNS = 4
 _FRONT_LOOKS = 8
-_TRIES = 3
+_TRIES = 10
 _HIT_PERCENT = 30
 _COLD_PART = 4
 """Passing a run that fits nowhere gains less than a warm prefix does: a quarter of the slack."""
