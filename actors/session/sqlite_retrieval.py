@@ -5,10 +5,9 @@ of 2,000 exchanges some MB.
 """
 
 import sqlite3
-from collections import Counter
 from collections.abc import Sequence
 
-from actors.session.retrieval import Passage, words_of
+from actors.session.retrieval import Passage
 
 _WHOLE_CHARS = 600
 """Longer texts come as the part around what matches."""
@@ -23,6 +22,8 @@ SELECT rowid, number, -rank,
 FROM turns WHERE turns MATCH ? ORDER BY rank LIMIT ?
 """  # noqa: S608 - own numbers
 """FTS5 sorts by `rank` itself, and makes the texts of what it returns alone."""
+
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM turns WHERE turns MATCH ? LIMIT ?)"
 
 _SOUGHT_MAX = 10
 """Terms of one search: the rarest."""
@@ -39,7 +40,6 @@ class SqliteRetrieval:
 
     def __init__(self) -> None:
         self._db: sqlite3.Connection | None = None
-        self._words: Counter[str] = Counter()
         self._count = 0
 
     def add(self, passages: Sequence[Passage]) -> None:
@@ -55,13 +55,13 @@ class SqliteRetrieval:
         )
         db.execute("COMMIT")
         self._count += len(passages)
-        for passage in passages:
-            self._words.update(set(words_of(f"{passage.user} {passage.assistant}")))
 
     def search(self, terms: Sequence[str], limit: int) -> Sequence[Passage]:
         """Return the passages that hold any of the terms, best first."""
-        sought = self._telling(terms)
-        if self._db is None or not sought:
+        if self._db is None:
+            return []
+        sought = self._telling(self._db, terms)
+        if not sought:
             return []
         match = " OR ".join(map(_phrase, sought))
         rows = self._db.execute(_SEARCH, (match, limit)).fetchall()
@@ -79,14 +79,17 @@ class SqliteRetrieval:
         if self._db is not None:
             self._db.close()
             self._db = None
-        self._words.clear()
         self._count = 0
 
-    def _telling(self, terms: Sequence[str]) -> list[str]:
+    def _telling(self, db: sqlite3.Connection, terms: Sequence[str]) -> list[str]:
         """Return the rarest of `terms`: a search costs what its commonest term has of turns."""
-        most = max(_FEW, self._count) * _COMMON_SHARE
-        rare = [term for term in terms if self._count <= _FEW or self._words[term] <= most]
-        return sorted(rare, key=lambda term: self._words[term])[:_SOUGHT_MAX]
+        most = self._count if self._count <= _FEW else int(self._count * _COMMON_SHARE)
+        found: dict[str, int] = {}
+        for term in terms:
+            (count,) = db.execute(_COUNT, (_phrase(term), most + 1)).fetchone()
+            if 0 < count <= most:
+                found[term] = count
+        return sorted(found, key=lambda term: found[term])[:_SOUGHT_MAX]
 
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:
