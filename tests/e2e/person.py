@@ -36,6 +36,11 @@ class Person:
         await self.page.get_by_role("button", name="Try it as a guest").click()
         await expect(self.field).to_be_visible(timeout=PATIENCE_MS)
 
+    async def logs_out(self) -> None:
+        """Leave by the menu of the account."""
+        await self.page.get_by_role("button", name="Account:").click()
+        await self.page.get_by_role("button", name="Log out").click()
+
     @property
     def field(self) -> Locator:
         """Where a message is written."""

@@ -28,7 +28,7 @@ test("a page is read oldest first and leaves out the answer in flight", () => {
 
 test("a streamed answer keeps its key and its recoveries when the stored one arrives", () => {
   const view = { ...newRun("r1"), phase: "completed" as const, text: "Hi", recoveries: 1 };
-  const local = joined([sentMessage("local", "Hello")], [finishedAnswer(view)]);
+  const local = joined([sentMessage({ key: "local", content: "Hello" })], [finishedAnswer(view)]);
   const stored = shownPage({
     data: [message("a", { role: "assistant", content: "Hi", runId: "r1" }), message("u")],
   });

@@ -25,6 +25,8 @@ async function run(opens: readonly Open[], control = new AbortController()) {
     online: () => true,
     pause: async (ms) => void pauses.push(ms),
     random: () => 1,
+    onDoubt: () => () => undefined,
+    nowMs: () => 0,
   };
   const end = await follow(ports, control.signal);
   return { end, seen, cursors, pauses, connections };

@@ -4,13 +4,89 @@ export interface User {
   readonly id: string;
   readonly email: string | null;
   readonly tier: string;
+  readonly guest?: boolean;
+}
+
+/** What the user set for every chat; null or empty: as the model's makers advise. */
+export interface Settings {
+  readonly systemPrompt?: string | null;
+  readonly temperature?: number | null;
+  readonly model?: string | null;
+}
+
+export interface Budget {
+  readonly limit: number;
+  readonly remaining: number;
+  readonly refillPerSecond: number;
+  /** When it is full again, if nothing is used until then. */
+  readonly fullAt?: string | null;
+}
+
+export interface UsageView {
+  readonly tier: string;
+  readonly concurrency?: { readonly limit: number; readonly running: number } | null;
+  readonly budget?: Budget | null;
+}
+
+export type FileKind = "text" | "code" | "pdf" | "image";
+
+/** A file of a message. A shared chat names its files without their ids. */
+export interface Attachment {
+  readonly fileId?: string;
+  readonly name: string;
+  readonly mediaType: string;
+  readonly bytes?: number;
+  readonly tokens?: number;
+  readonly kind: FileKind;
+}
+
+export interface Found {
+  readonly chatId: string;
+  readonly title: string;
+  readonly messageId: string;
+  readonly role: "user" | "assistant";
+  readonly snippet: string;
+  /** Where the words stand in the snippet: code points, end exclusive. */
+  readonly ranges?: readonly (readonly [number, number])[];
+  readonly createdAt: string;
+}
+
+export interface Share {
+  readonly shareId: string;
+  readonly url: string;
+  readonly createdAt: string;
+}
+
+export interface SharedChat {
+  readonly title: string;
+  readonly createdAt: string;
+  readonly model?: string | null;
+  readonly data: readonly {
+    readonly role: "user" | "assistant";
+    readonly content: string;
+    readonly createdAt: string;
+    readonly attachments?: readonly Attachment[];
+  }[];
+}
+
+export interface ApiKey {
+  readonly id: string;
+  readonly name: string;
+  readonly key?: string;
+  readonly createdAt?: string;
+  readonly lastUsedAt?: string | null;
 }
 
 export interface Model {
   readonly id: string;
   readonly pool: string;
-  readonly contextLength: number;
-  readonly engine: string;
+  readonly contextLength: number | null;
+  readonly engine: string | null;
+  readonly description?: string | null;
+  readonly abilities?: Readonly<Record<string, boolean>>;
+  /** The name of the level at which the pool saves work; null: it doesn't. */
+  readonly level?: string | null;
+  readonly queued?: number | null;
   readonly demonstration: boolean;
   readonly default: boolean;
   readonly healthy: boolean;
@@ -23,11 +99,13 @@ export interface Chat {
   readonly createdAt: string;
   readonly activeAt?: string;
   readonly activeRunId?: string | null;
+  readonly pinned?: boolean;
 }
 
 export interface Usage {
   readonly promptTokens?: number;
   readonly completionTokens?: number;
+  readonly degraded?: readonly string[];
 }
 
 export type MessageStatus = "complete" | "pending" | "cancelled" | "failed";
@@ -41,6 +119,11 @@ export interface Message {
   readonly runId?: string | null;
   readonly model?: string | null;
   readonly finishReason?: string | null;
+  readonly parentId?: string | null;
+  readonly usage?: Usage | null;
+  readonly attachments?: readonly Attachment[];
+  /** The messages that stand in this one's place, itself among them, oldest first. */
+  readonly alternatives?: readonly { readonly messageId: string }[];
   /** Why a failed answer failed. */
   readonly error?: Problem | null;
 }

@@ -1,6 +1,6 @@
 /** One run being read: sends the prompt or joins, keeps the view, stops on request. */
 
-import { api } from "../api/client.ts";
+import { api, type Ask } from "../api/client.ts";
 import { Refused } from "../api/problem.ts";
 import type { Problem } from "../api/types.ts";
 import type { FollowEnd } from "../stream/follow.ts";
@@ -11,13 +11,6 @@ import { FrameGate } from "./frame.ts";
 
 const STOP_TRIES = 6;
 
-export interface Prompt {
-  readonly content: string;
-  readonly model?: string;
-  /** Idempotency key: sending the same prompt again under it gives the same run. */
-  readonly key: string;
-}
-
 export interface LiveWatch {
   /** The view changed; called at most once a frame. */
   onChange(): void;
@@ -27,7 +20,7 @@ export interface LiveWatch {
 
 export class LiveRun {
   readonly chatId: string;
-  readonly prompt: Prompt | null;
+  readonly ask: Ask | null;
   view: RunView;
   readonly #left = new AbortController();
   readonly #gate: FrameGate;
@@ -37,14 +30,14 @@ export class LiveRun {
   /** A connection was lost: a prompt sent over it may have been taken. */
   #lost = false;
 
-  /** Follows `from`: a prompt to send, or the id of a run to join. */
+  /** Follows `from`: what to ask, or the id of a run to join. */
   constructor(
     chatId: string,
-    from: Prompt | string,
+    from: Ask | string,
     watch: LiveWatch,
   ) {
     this.chatId = chatId;
-    this.prompt = typeof from === "string" ? null : from;
+    this.ask = typeof from === "string" ? null : from;
     this.view = newRun(typeof from === "string" ? from : "");
     this.#gate = new FrameGate(watch.onChange);
     this.#onNamed = (runId) => watch.onNamed(runId);
@@ -66,6 +59,8 @@ export class LiveRun {
             this.#take({ kind: "connection", connection });
           },
           online: () => navigator.onLine,
+          onDoubt: doubts,
+          nowMs: Date.now,
           pause: (ms, signal) => this.#pause(ms, signal),
           random: Math.random,
         },
@@ -115,11 +110,10 @@ export class LiveRun {
 
   #open(after: number, signal: AbortSignal): Promise<Response> {
     const { runId } = this.view;
-    if (runId !== "" || this.prompt === null) {
+    if (runId !== "" || this.ask === null) {
       return api.events(this.chatId, runId, after, signal);
     }
-    const { key, ...prompt } = this.prompt;
-    return api.send(this.chatId, prompt, key, signal);
+    return api.ask(this.chatId, this.ask, signal);
   }
 
   /** The id of the chat's run when the stream has not said it yet; empty if there is none. */
@@ -154,4 +148,22 @@ export class LiveRun {
       this.#wake = done;
     });
   }
+}
+
+/** Calls `check` when this page comes back to sight or to a network, or loses the one it had. */
+function doubts(check: (sure: boolean) => void): () => void {
+  const seen = (): void => {
+    if (!document.hidden) check(false);
+  };
+  const moved = (): void => check(true);
+  document.addEventListener("visibilitychange", seen);
+  window.addEventListener("pageshow", seen);
+  window.addEventListener("online", moved);
+  window.addEventListener("offline", moved);
+  return () => {
+    document.removeEventListener("visibilitychange", seen);
+    window.removeEventListener("pageshow", seen);
+    window.removeEventListener("online", moved);
+    window.removeEventListener("offline", moved);
+  };
 }

@@ -29,11 +29,16 @@ export class Store<State> {
 
 /** The store's state; the component is drawn again when it changes. */
 export function useStore<State>(store: Store<State>): State {
-  const [state, setState] = useState(store.state);
+  return useSelected(store, (state) => state);
+}
+
+/** A part of the store's state; the component is drawn again when the part is another value. */
+export function useSelected<State, Part>(store: Store<State>, select: (state: State) => Part): Part {
+  const [part, setPart] = useState(() => select(store.state));
   useLayoutEffect(() => {
-    const update = (): void => setState(() => store.state);
+    const update = (): void => setPart(() => select(store.state));
     update();
     return store.watch(update);
   }, [store]);
-  return state;
+  return part;
 }

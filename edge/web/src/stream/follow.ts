@@ -9,6 +9,8 @@ import { SseParser } from "./sse.ts";
 
 /** The edge pings every 15 s; a connection silent for longer than this is dead. */
 export const STALL_MS = 25_000;
+/** Longer than the edge ever is silent: on doubt, a connection this quiet is taken for dead. */
+export const QUIET_MS = 16_000;
 const BACKOFF_BASE_MS = 250;
 const BACKOFF_MAX_MS = 8_000;
 
@@ -21,6 +23,11 @@ export interface FollowPorts {
   onEvent(event: RunEvent): void;
   onConnection(connection: Connection): void;
   online(): boolean;
+  /** Has `check` called whenever the connection may have died unnoticed (the page was asleep, the
+   * network changed), until the returned function is called. `sure`: it has. */
+  onDoubt(check: (sure: boolean) => void): () => void;
+  /** Wall-clock milliseconds. */
+  nowMs(): number;
   /** Resolves after `ms`, or earlier when there is reason to try now. */
   pause(ms: number, signal: AbortSignal): Promise<void>;
   /** In [0, 1). */
@@ -50,6 +57,10 @@ export async function follow(ports: FollowPorts, signal: AbortSignal): Promise<F
     const attempt = new AbortController();
     const giveUp = (): void => attempt.abort();
     signal.addEventListener("abort", giveUp);
+    let heardAtMs = ports.nowMs();
+    const trust = ports.onDoubt((sure) => {
+      if (sure || ports.nowMs() - heardAtMs > QUIET_MS) giveUp();
+    });
     let waitMs: number | null = null;
     try {
       const response = await ports.open(seq, attempt.signal);
@@ -60,7 +71,8 @@ export async function follow(ports: FollowPorts, signal: AbortSignal): Promise<F
         waitMs = problem.retryAfterMs ?? null;
       } else {
         ports.onConnection("open");
-        for await (const event of events(response.body, attempt)) {
+        const heard = (): void => void (heardAtMs = ports.nowMs());
+        for await (const event of events(response.body, attempt, heard)) {
           const where = place(seq, event);
           if (where === "gap") break;
           if (where === "known") continue;
@@ -73,6 +85,7 @@ export async function follow(ports: FollowPorts, signal: AbortSignal): Promise<F
     } catch (error) {
       if (!lost(error)) throw error;
     } finally {
+      trust();
       signal.removeEventListener("abort", giveUp);
       attempt.abort();
     }
@@ -87,6 +100,7 @@ export async function follow(ports: FollowPorts, signal: AbortSignal): Promise<F
 async function* events(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
   attempt: AbortController,
+  heard: () => void,
 ): AsyncGenerator<RunEvent> {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   const parser = new SseParser();
@@ -99,6 +113,7 @@ async function* events(
       clearTimeout(stall),
     );
     if (done) return;
+    heard();
     for (const { data } of parser.feed(value)) {
       const event: unknown = JSON.parse(data);
       if (numbered(event)) yield event;

@@ -21,6 +21,11 @@ export interface RunView {
   readonly seq: number;
   readonly phase: Phase;
   readonly text: string;
+  /** The answer's model and message, empty until the edge has named them. */
+  readonly model: string;
+  readonly messageId: string;
+  /** When something was last heard of it, by this page's clock. */
+  readonly heardAtMs: number;
   readonly connection: Connection;
   readonly stopping: boolean;
   readonly position: number;
@@ -46,6 +51,9 @@ export function newRun(runId = ""): RunView {
     seq: 0,
     phase: runId === "" ? "sending" : "starting",
     text: "",
+    model: "",
+    messageId: "",
+    heardAtMs: 0,
     connection: "connecting",
     stopping: false,
     position: 0,
@@ -87,7 +95,10 @@ export function reduce(view: RunView, action: RunAction): RunView {
       return { ...view, stopping: action.stopping };
     case "event":
       if (place(view.seq, action.event) !== "next") return view;
-      return take({ ...view, runId: action.event.runId, seq: action.event.seq }, action);
+      return take(
+        { ...view, runId: action.event.runId, seq: action.event.seq, heardAtMs: action.nowMs },
+        action,
+      );
   }
 }
 
@@ -102,7 +113,12 @@ function take(view: RunView, { event, nowMs }: RunAction & { kind: "event" }): R
         degraded: event.degraded ?? [],
       };
     case "run.started":
-      return { ...view, phase: view.text === "" ? "thinking" : "writing" };
+      return {
+        ...view,
+        phase: view.text === "" ? "thinking" : "writing",
+        model: event.model,
+        messageId: event.messageId,
+      };
     case "message.delta":
       return { ...view, phase: "writing", text: view.text + event.delta };
     case "message.snapshot":
@@ -110,12 +126,21 @@ function take(view: RunView, { event, nowMs }: RunAction & { kind: "event" }): R
     case "run.recovered":
       return { ...view, recoveries: view.recoveries + 1, recoveredAtMs: nowMs };
     case "run.completed":
-      return { ...view, phase: "completed", finishReason: event.finish_reason };
+      return { ...over(view, event), phase: "completed", finishReason: event.finish_reason };
     case "run.cancelled":
-      return { ...view, phase: "cancelled", finishReason: "cancelled" };
+      return { ...over(view, event), phase: "cancelled", finishReason: "cancelled" };
     case "run.failed":
       return { ...view, phase: "failed", problem: event.error };
     default:
       return view.phase === "sending" ? { ...view, phase: "starting" } : view;
   }
+}
+
+function over(view: RunView, event: RunEvent & { type: "run.completed" | "run.cancelled" }): RunView {
+  const degraded = event.usage?.degraded ?? [];
+  return {
+    ...view,
+    messageId: event.messageId,
+    degraded: degraded.length > 0 ? degraded : view.degraded,
+  };
 }

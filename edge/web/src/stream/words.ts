@@ -4,6 +4,7 @@ import type { Problem } from "../api/types.ts";
 import type { RunView } from "./run.ts";
 
 const RECOVERY_SHOWN_MS = 4_000;
+const SILENCE_SAID_MS = 6_000;
 
 export interface Words {
   readonly text: string;
@@ -42,6 +43,7 @@ function inFlight(view: RunView, nowMs: number): Words {
   if (view.recoveries > 0 && nowMs - view.recoveredAtMs < RECOVERY_SHOWN_MS) {
     return { text: "Moved to another worker, going on", tone: "busy" };
   }
+  const silent = view.heardAtMs > 0 && nowMs - view.heardAtMs > SILENCE_SAID_MS;
   switch (view.phase) {
     case "sending":
       return { text: "Sending…", tone: "busy" };
@@ -50,9 +52,9 @@ function inFlight(view: RunView, nowMs: number): Words {
     case "starting":
       return { text: "Starting…", tone: "busy" };
     case "thinking":
-      return { text: "Thinking…", tone: "busy" };
+      return { text: silent ? "Thinking, still at it…" : "Thinking…", tone: "busy" };
     default:
-      return { text: "Writing…", tone: "busy" };
+      return { text: silent ? "Connected, waiting for the next words…" : "Writing…", tone: "busy" };
   }
 }
 
@@ -68,6 +70,17 @@ const DEGRADED: Readonly<Record<string, string>> = {
   downgraded: "on a smaller model because of load",
   shortened: "with a shorter answer because of load",
 };
+
+const DEGRADED_ANSWER: Readonly<Record<string, string>> = {
+  deferred: "Waited because your budget was low",
+  downgraded: "By a smaller model because of load",
+  shortened: "Kept short because of load",
+};
+
+/** In what way an answer is less than usual, and why; empty if it is not. */
+export function degradedNote(degraded: readonly string[]): string {
+  return degraded.map((name) => DEGRADED_ANSWER[name] ?? name).join(" · ");
+}
 
 /** 1 → 1st, 2 → 2nd, 11 → 11th. */
 export function ordinal(n: number): string {
@@ -91,4 +104,18 @@ export function problemWords(problem: Problem | null): string {
 export function recoveryNote(recoveries: number): string {
   if (recoveries === 0) return "";
   return recoveries === 1 ? "Moved to another worker once" : `Moved between workers ${recoveries} times`;
+}
+
+/** When something is, as the reader's clock and calendar say it. */
+export function timeOfDay(atMs: number, nowMs: number): string {
+  const at = new Date(atMs);
+  const time = at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+  if (at.toDateString() === new Date(nowMs).toDateString()) return time;
+  return `${at.toLocaleDateString(undefined, { day: "numeric", month: "short" })}, ${time}`;
+}
+
+/** A size in kB or MB. */
+export function size(bytes: number): string {
+  if (bytes < 1_000) return `${bytes} B`;
+  return bytes < 1_000_000 ? `${Math.ceil(bytes / 1_000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }

@@ -1,57 +1,70 @@
 import { useEffect, useState } from "preact/hooks";
-import type { PageState, Parley } from "../app/parley.ts";
-import { useStore } from "../app/store.ts";
+import { useSelected, useStore } from "../app/store.ts";
+import type { PageState } from "../app/state.ts";
+import type { Parley } from "../app/parley.ts";
+import { IconButton } from "./buttons.tsx";
 import { Composer } from "./composer.tsx";
 import { Conversation } from "./conversation.tsx";
+import { Dialogs } from "./dialogs.tsx";
 import { Icon } from "./icons.tsx";
+import { commandOf, type Command } from "./keys.ts";
 import { Sidebar } from "./sidebar.tsx";
 import { Welcome } from "./welcome.tsx";
 
 /** The whole page. */
 export function App({ parley }: { readonly parley: Parley }) {
-  const state = useStore(parley.store);
-  if (state.session === "out") return <Welcome parley={parley} />;
-  if (state.session === "in") return <Chats parley={parley} state={state} />;
+  const session = useSelected(parley.store, (state) => state.session);
+  const unreachable = useSelected(parley.store, (state) => state.unreachable);
+  if (session === "out") return <Welcome parley={parley} />;
+  if (session === "in") return <Chats parley={parley} />;
   return (
     <main class="welcome">
-      <p role="status">{state.unreachable ? "Parley can't be reached. Trying again…" : ""}</p>
+      <p role="status">{unreachable ? "Parley can't be reached. Trying again…" : ""}</p>
     </main>
   );
 }
 
-interface ChatsProps {
-  readonly parley: Parley;
-  readonly state: PageState;
-}
-
-function Chats({ parley, state }: ChatsProps) {
+function Chats({ parley }: { readonly parley: Parley }) {
+  const state = useStore(parley.store);
   const [drawer, setDrawer] = useState(false);
-  const title = state.chats.find((chat) => chat.chatId === state.chatId)?.title || "New chat";
+  const [folded, setFolded] = useState(false);
+  const chat = state.chats.find((each) => each.chatId === state.chatId);
+  const title = chat?.title || (state.chatId === null ? "New chat" : "Untitled chat");
 
   useEffect(() => {
     document.title = state.chatId === null ? "Parley" : `${title} · Parley`;
   }, [title, state.chatId]);
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent): void => {
-      if (event.key !== "Escape" || event.isComposing || event.defaultPrevented) return;
-      if (drawer) setDrawer(false);
-      else parley.stop();
+      const command = commandOf(event);
+      const modal = parley.store.state.dialog !== null || openMenu() || event.defaultPrevented;
+      if (command === null || (modal && command !== "search")) return;
+      if (command === "stop" && drawer) return setDrawer(false);
+      if (command !== "stop") event.preventDefault();
+      perform(parley, command);
     };
     document.addEventListener("keydown", onKeyDown);
     return () => document.removeEventListener("keydown", onKeyDown);
   }, [drawer]);
 
+  const empty = isEmpty(state);
   return (
-    <div class="chats">
+    <div class={folded ? "chats folded" : "chats"}>
       <a class="skip" href="#prompt" onClick={toPrompt}>
         To the message field
       </a>
-      <Sidebar parley={parley} state={state} open={drawer} onClose={() => setDrawer(false)} />
+      <Sidebar
+        parley={parley}
+        state={state}
+        open={drawer}
+        onClose={() => setDrawer(false)}
+        onFold={() => setFolded(true)}
+      />
       {drawer && <div class="veil" onClick={() => setDrawer(false)} />}
-      <main>
+      <main class={empty ? "empty-chat" : undefined}>
         <header>
           <button
-            class="quiet only-narrow"
+            class="quiet small only-narrow"
             aria-label="Chats"
             aria-expanded={drawer}
             aria-controls="sidebar"
@@ -59,44 +72,75 @@ function Chats({ parley, state }: ChatsProps) {
           >
             <Icon name="menu" />
           </button>
+          {folded && (
+            <span class="only-wide">
+              <IconButton icon="panel" label="Show the chat list" onClick={() => setFolded(false)} />
+            </span>
+          )}
           <h1 dir="auto">{title}</h1>
-          <ModelChoice parley={parley} state={state} />
+          {state.chatId !== null && state.abilities.has("share") && state.messages.length > 0 && (
+            <button
+              class="quiet"
+              onClick={() => parley.show({ kind: "share", chatId: state.chatId ?? "" })}
+            >
+              <Icon name="share" /> Share
+            </button>
+          )}
         </header>
         <Conversation parley={parley} state={state} />
         <Composer parley={parley} state={state} />
       </main>
+      <Dialogs parley={parley} state={state} />
     </div>
   );
+}
+
+function isEmpty({ messages, answering, loading, missing }: PageState): boolean {
+  return messages.length === 0 && answering === null && !loading && !missing;
+}
+
+function openMenu(): boolean {
+  return document.querySelector("[popover]:popover-open") !== null;
+}
+
+function perform(parley: Parley, command: Command): void {
+  switch (command) {
+    case "new":
+      return parley.open(null);
+    case "search":
+      return parley.store.state.abilities.has("search") ? parley.show({ kind: "search" }) : undefined;
+    case "help":
+      return parley.show({ kind: "help" });
+    case "previous":
+    case "next": {
+      const chatId = parley.library.beside(command === "next" ? 1 : -1);
+      return chatId === null ? undefined : parley.open(chatId);
+    }
+    case "edit":
+      return editLast(parley);
+    case "copy":
+      return document.querySelector<HTMLButtonElement>(LAST_COPY)?.click();
+    case "field":
+      return document.getElementById("prompt")?.focus();
+    case "stop":
+      if (parley.store.state.editing !== null) parley.store.set({ editing: null });
+      else parley.talk.stop();
+  }
+}
+
+const LAST_COPY = ".exchange:nth-last-child(1 of .exchange) .turn.answer [data-copies]";
+
+/** Opens the last question for a change. */
+export function editLast(parley: Parley): void {
+  const { messages, answering, abilities } = parley.store.state;
+  const last = messages.findLast((message) => message.role === "user" && message.id !== "");
+  if (last !== undefined && answering === null && abilities.has("edit")) {
+    parley.store.set({ editing: last.id });
+  }
 }
 
 /** Focus without changing the address, which names the open chat. */
 function toPrompt(event: Event): void {
   event.preventDefault();
   document.getElementById("prompt")?.focus();
-}
-
-function ModelChoice({ parley, state }: ChatsProps) {
-  const model = state.models.find((each) => each.id === state.model);
-  if (model === undefined) return null;
-  return (
-    <div class="model">
-      {model.engine === "sim" && <span class="badge">simulated engine</span>}
-      {model.demonstration && <span class="badge">demonstration model</span>}
-      {state.models.length === 1 ? (
-        <span>{model.id}</span>
-      ) : (
-        <select
-          aria-label="Model"
-          value={model.id}
-          onChange={(event) => parley.setModel(event.currentTarget.value)}
-        >
-          {state.models.map((each) => (
-            <option key={each.id} value={each.id} disabled={!each.healthy}>
-              {each.healthy ? each.id : `${each.id} (not available)`}
-            </option>
-          ))}
-        </select>
-      )}
-    </div>
-  );
 }

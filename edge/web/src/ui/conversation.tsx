@@ -1,34 +1,28 @@
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { answerKey, type Shown } from "../app/chats.ts";
-import type { PageState, Parley } from "../app/parley.ts";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { answerKey, exchanges } from "../app/chats.ts";
+import type { Parley } from "../app/parley.ts";
+import type { PageState } from "../app/state.ts";
+import { Empty } from "./empty.tsx";
 import { Icon } from "./icons.tsx";
-import { Turn } from "./turn.tsx";
+import { Turns } from "./turn.tsx";
 
 const NEAR_PX = 48;
-const IDEAS = [
-  "Explain how a token travels from a GPU to this page",
-  "Write a haiku about a machine that never loses its place",
-  "Compare three ways to queue work fairly",
-];
-/** What the small model that ships with Parley was trained to answer. */
-const DEMONSTRATION_IDEAS = [
-  "What is Parley?",
-  "What happens when I close the tab?",
-  "What happens when a worker dies?",
-];
+/** How far above what is seen older messages are fetched. */
+const AHEAD = "1200px 0px 0px 0px";
 
 interface ConversationProps {
   readonly parley: Parley;
   readonly state: PageState;
 }
 
-/** The messages, and the answer that is being written. Follows the end only while the reader is
- * there. */
+/** The messages, and the answer that is being written under its question, which stays near the
+ * top while there is room. Follows the end only while the reader is there. */
 export function Conversation({ parley, state }: ConversationProps) {
   const frame = useRef<HTMLDivElement>(null);
   const inner = useRef<HTMLDivElement>(null);
   const following = useRef(true);
   const [below, setBelow] = useState(false);
+  const shown = useMemo(() => exchanges(state.messages), [state.messages]);
 
   const toEnd = (): void => {
     const element = frame.current;
@@ -49,91 +43,124 @@ export function Conversation({ parley, state }: ConversationProps) {
     sizes.observe(frame.current);
     return () => sizes.disconnect();
   }, []);
-
   useLayoutEffect(() => {
     following.current = true;
     toEnd();
-  }, [state.chatId, state.run === null ? "" : state.run.runId]);
+  }, [state.chatId, state.pinned, state.answering === null ? "" : state.answering]);
+  useKeptPlace(frame, shown[0]?.key ?? "");
+  useLayoutEffect(() => {
+    if (state.sought === null) return;
+    const found = inner.current?.querySelector(`[data-id="${CSS.escape(state.sought)}"]`);
+    if (!found) return;
+    following.current = false;
+    found.scrollIntoView({ block: "center" });
+  }, [state.sought, state.messages]);
 
-  const empty = state.messages.length === 0 && state.run === null && !state.loading;
+  const live = state.answering === null ? null : answerKey(state.answering);
+  const loose = live !== null && shown.length === 0;
+  const empty = shown.length === 0 && live === null && !state.loading && !state.missing;
   return (
     <div class="frame">
-      <div class="transcript" ref={frame} onScroll={look} tabIndex={0} role="region" aria-label="Conversation">
+      <div
+        class="transcript"
+        ref={frame}
+        onScroll={look}
+        tabIndex={0}
+        role="region"
+        aria-label="Conversation"
+      >
         <div class="column" ref={inner}>
           {state.missing && <p class="lead">This chat is not there. It may have been deleted.</p>}
-          {empty && !state.missing && <Empty parley={parley} ideas={ideas(state)} />}
+          {empty && <Empty parley={parley} state={state} />}
           {state.loading && <p class="lead">Loading…</p>}
-          {state.earlier !== null && (
-            <button class="quiet earlier" onClick={() => void parley.loadEarlier()}>
-              Earlier messages
-            </button>
+          {state.earlier !== null && <Earlier parley={parley} root={frame} at={state.earlier} />}
+          {shown.map((exchange, at) => {
+            const last = at === shown.length - 1;
+            return (
+              <Turns
+                key={exchange.key}
+                parley={parley}
+                question={exchange.question}
+                answer={exchange.answer}
+                live={last ? live : null}
+                pinned={last && state.pinned !== null}
+                last={last}
+                editing={exchange.question !== null && state.editing === exchange.question.id}
+                sought={state.sought}
+                busy={live !== null}
+                abilities={state.abilities}
+                models={state.models}
+              />
+            );
+          })}
+          {loose && (
+            <Turns
+              parley={parley}
+              question={null}
+              answer={null}
+              live={live}
+              pinned
+              last
+              editing={false}
+              sought={null}
+              busy
+              abilities={state.abilities}
+              models={state.models}
+            />
           )}
-          {turns(state)}
         </div>
       </div>
-      {below && (
+      {below && !empty && (
         <button class="to-end" onClick={toEnd}>
-          <Icon name="down" /> {state.run === null ? "To the end" : "New text below"}
+          <Icon name="down" /> {live === null ? "To the end" : "New text below"}
         </button>
       )}
     </div>
   );
 }
 
-function turns({ messages, run }: PageState) {
-  const drawn = messages.map((message) => (
-    <Turn
-      key={message.key}
-      role={message.role}
-      text={message.text}
-      status={message.status}
-      note={note(message)}
-      recoveries={message.recoveries}
-    />
-  ));
-  if (run !== null) {
-    const key = answerKey(run.runId);
-    drawn.push(
-      <Turn key={key} role="assistant" text={run.text} status="live" note="" recoveries={0} />,
-    );
+type FrameRef = { readonly current: HTMLDivElement | null };
+
+/** Keeps what is read where it is when older messages come in above it. */
+function useKeptPlace(frame: FrameRef, firstKey: string): void {
+  const before = useRef({ key: firstKey, top: 0, element: null as Element | null });
+  if (before.current.key !== firstKey && frame.current !== null) {
+    const element = frame.current.querySelector(".exchange");
+    before.current.element = element;
+    before.current.top = element?.getBoundingClientRect().top ?? 0;
   }
-  return drawn;
+  useLayoutEffect(() => {
+    const { element, top } = before.current;
+    before.current = { key: firstKey, top: 0, element: null };
+    if (frame.current === null || element === null || !element.isConnected) return;
+    frame.current.scrollTop += element.getBoundingClientRect().top - top;
+  }, [firstKey]);
 }
 
-function note(message: Shown): string {
-  switch (message.status) {
-    case "cancelled":
-      return "Stopped";
-    case "failed":
-      return message.problem;
-    case "pending":
-      return "Waiting for the answer…";
-    default:
-      return message.finishReason === "length" ? "Ended at the length limit" : "";
-  }
-}
-
-function ideas({ models, model }: PageState): readonly string[] {
-  const chosen = models.find((each) => each.id === model);
-  return chosen?.demonstration ? DEMONSTRATION_IDEAS : IDEAS;
-}
-
-interface EmptyProps {
+interface EarlierProps {
   readonly parley: Parley;
-  readonly ideas: readonly string[];
+  readonly root: FrameRef;
+  /** The cursor of the page that is fetched. */
+  readonly at: string;
 }
 
-function Empty({ parley, ideas }: EmptyProps) {
+/** Fetches older messages when it comes near; also by hand, where nothing is observed. */
+function Earlier({ parley, root, at }: EarlierProps) {
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (button.current === null) return;
+    const near = new IntersectionObserver(
+      (entries) => {
+        if (entries.some((entry) => entry.isIntersecting)) void parley.loadEarlier();
+      },
+      { root: root.current, rootMargin: AHEAD },
+    );
+    near.observe(button.current);
+    return () => near.disconnect();
+  }, [at]);
   return (
-    <div class="empty">
-      <h2>What shall we talk about?</h2>
-      <ul>
-        {ideas.map((idea) => (
-          <li key={idea}>
-            <button onClick={() => void parley.send(idea)}>{idea}</button>
-          </li>
-        ))}
-      </ul>
-    </div>
+    <button class="quiet earlier" ref={button} onClick={() => void parley.loadEarlier()}>
+      Earlier messages
+    </button>
   );
 }

@@ -32,12 +32,17 @@ export function Markdown({ text, done }: { readonly text: string; readonly done:
     }
   }, [text, done]);
 
-  return <div class="markdown" dir="auto" ref={root} onClick={copyCode} />;
+  return <div class="markdown" dir="auto" ref={root} onClick={onPress} />;
 }
 
-/** Copies the code of the block whose button was pressed. */
-function copyCode(event: MouseEvent): void {
+/** Copies or wraps the code of the block whose button was pressed. */
+function onPress(event: MouseEvent): void {
   const button = event.target;
-  if (!(button instanceof HTMLButtonElement) || button.dataset["copy"] === undefined) return;
-  copyText(button, button.closest(".code")?.querySelector("code")?.textContent ?? "", "Copy");
+  if (!(button instanceof HTMLButtonElement)) return;
+  const block = button.closest(".code");
+  if (button.dataset["copy"] !== undefined) {
+    copyText(button, block?.querySelector("code")?.textContent ?? "", "Copy");
+  } else if (button.dataset["wrap"] !== undefined) {
+    button.ariaPressed = String(block?.classList.toggle("wraps"));
+  }
 }

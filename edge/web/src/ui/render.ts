@@ -4,7 +4,9 @@
 
 import type { Attr as SmdAttr, Renderer, Token as SmdToken } from "streaming-markdown";
 import { Attr, Token } from "streaming-markdown";
+import { colour } from "./colour.ts";
 import { safeLink } from "./links.ts";
+import { typeset } from "./typeset.ts";
 
 const TAGS: Readonly<Record<number, string>> = {
   [Token.Blockquote]: "blockquote",
@@ -50,10 +52,22 @@ export function safeRenderer(root: HTMLElement): Renderer<HTMLElement[]> {
         path.push(token === Token.Document ? root : open(top(path), token));
       }
     },
-    end_token: (path) => void path.pop(),
+    end_token: (path) => finish(path.pop()),
     add_text: (path, text) => write(top(path), text),
     set_attr: (path, attr, value) => set(top(path), attr, value),
   };
+}
+
+/** Dresses an element that has all its text: until then code has no colours and mathematics is
+ * TeX, so nothing half-open is drawn one way and then another. */
+function finish(element: HTMLElement | undefined): void {
+  if (element === undefined) return;
+  if (element.classList.contains("math")) typeset(element);
+  else if (element.parentElement?.tagName === "PRE") colour(element, languageOf(element));
+}
+
+function languageOf(code: HTMLElement): string {
+  return code.closest(".code")?.querySelector("span")?.textContent ?? "";
 }
 
 function top(path: HTMLElement[]): HTMLElement {
@@ -101,19 +115,26 @@ function open(parent: HTMLElement, token: SmdToken): HTMLElement {
   }
 }
 
-/** A code block: its language, a copy button, the code in a scrolling frame. */
+/** A code block: its language, buttons to wrap and copy, the code in a scrolling frame. */
 function codeBlock(parent: HTMLElement): HTMLElement {
   const frame = append(parent, "div", "code");
   const head = append(frame, "div", "code-head");
   append(head, "span");
-  const copy = append(head, "button") as HTMLButtonElement;
-  copy.type = "button";
-  copy.dataset["copy"] = "";
-  copy.textContent = "Copy";
+  const wrap = button(head, "wrap", "Wrap");
+  wrap.ariaPressed = "false";
+  button(head, "copy", "Copy");
   const pre = append(frame, "pre");
   pre.tabIndex = 0;
   pre.dir = "ltr";
   return append(pre, "code");
+}
+
+function button(parent: HTMLElement, does: string, name: string): HTMLButtonElement {
+  const element = append(parent, "button") as HTMLButtonElement;
+  element.type = "button";
+  element.dataset[does] = "";
+  element.textContent = name;
+  return element;
 }
 
 function append(parent: HTMLElement, tag: string, className = ""): HTMLElement {

@@ -1,6 +1,8 @@
 import { useState } from "preact/hooks";
+import type { Credentials } from "../api/client.ts";
 import { problemOf, type Parley } from "../app/parley.ts";
 import { problemWords } from "../stream/words.ts";
+import { CredentialFields, credentialsOf } from "./credentials.tsx";
 
 type Way = "login" | "signup";
 
@@ -8,6 +10,7 @@ const FORMS = {
   login: { title: "Log in", other: "signup", ask: "New here?", act: "Create an account" },
   signup: { title: "Create an account", other: "login", ask: "Have an account?", act: "Log in" },
 } as const;
+const NOBODY: Credentials = { email: "", password: "" };
 
 /** The first visit: chat at once as a guest, or with an account. */
 export function Welcome({ parley }: { readonly parley: Parley }) {
@@ -16,11 +19,11 @@ export function Welcome({ parley }: { readonly parley: Parley }) {
   const [trouble, setTrouble] = useState("");
   const form = FORMS[way];
 
-  const enter = async (as: "guest" | Way, email: string, password: string): Promise<void> => {
+  const enter = async (as: "guest" | Way, credentials: Credentials): Promise<void> => {
     setBusy(true);
     setTrouble("");
     try {
-      await parley.logIn(as, { email, password });
+      await parley.logIn(as, credentials);
     } catch (error) {
       setTrouble(problemWords(problemOf(error)));
       setBusy(false);
@@ -29,38 +32,24 @@ export function Welcome({ parley }: { readonly parley: Parley }) {
 
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
-    const data = new FormData(event.currentTarget as HTMLFormElement);
-    void enter(way, String(data.get("email")), String(data.get("password")));
+    void enter(way, credentialsOf(event.currentTarget as HTMLFormElement));
   };
 
   return (
     <main class="welcome">
       <div class="card">
-        <img src="./favicon.svg" alt="" width="40" height="40" />
+        <img src="/favicon.svg" alt="" width="44" height="44" />
         <h1>Parley</h1>
         <p class="lead">Answers that keep going: through a reload, a lost connection, a crash.</p>
-        <button class="primary wide" disabled={busy} onClick={() => void enter("guest", "", "")}>
+        <button class="primary wide" disabled={busy} onClick={() => void enter("guest", NOBODY)}>
           Try it as a guest
         </button>
         <p class="or">
           <span>or</span>
         </p>
-        <form onSubmit={submit} aria-labelledby="form-title">
+        <form class="fields" onSubmit={submit} aria-labelledby="form-title">
           <h2 id="form-title">{form.title}</h2>
-          <label>
-            E-mail
-            <input name="email" type="email" autocomplete="email" required />
-          </label>
-          <label>
-            Password
-            <input
-              name="password"
-              type="password"
-              required
-              minLength={way === "signup" ? 8 : undefined}
-              autocomplete={way === "signup" ? "new-password" : "current-password"}
-            />
-          </label>
+          <CredentialFields fresh={way === "signup"} />
           <button class="wide" type="submit" disabled={busy}>
             {form.title}
           </button>

@@ -1,0 +1,58 @@
+import type { Attachment } from "../api/types.ts";
+import type { Parley } from "../app/parley.ts";
+import { useSelected } from "../app/store.ts";
+import { size } from "../stream/words.ts";
+import { IconButton } from "./buttons.tsx";
+import { Icon } from "./icons.tsx";
+
+/** The files that go out with the next prompt. */
+export function Chips({ parley }: { readonly parley: Parley }) {
+  const pending = useSelected(parley.files.store, (state) => state.pending);
+  if (pending.length === 0) return null;
+  return (
+    <ul class="chips" aria-label="Attached files">
+      {pending.map((each) => (
+        <li key={each.key} class={each.problem === "" ? "chip" : "chip trouble"}>
+          <Icon name="file" />
+          <span class="title">{each.name}</span>
+          <span class="soft">
+            {each.problem || (each.file === null ? "on its way…" : size(each.bytes))}
+          </span>
+          <IconButton
+            icon="close"
+            label={`Leave out ${each.name}`}
+            onClick={() => parley.files.remove(each.key)}
+          />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** The files of a message that was sent. Pictures are shown; in a shared chat files have names
+ * alone. */
+export function Attached({ files }: { readonly files: readonly Attachment[] }) {
+  if (files.length === 0) return null;
+  return (
+    <ul class="chips" aria-label="Attached files">
+      {files.map((file, at) => (
+        <li key={file.fileId ?? at} class="chip">
+          {file.fileId === undefined ? (
+            <>
+              <Icon name="file" /> <span class="title">{file.name}</span>
+            </>
+          ) : (
+            <a href={`/uploads/${file.fileId}`} target="_blank" rel="noopener">
+              {file.kind === "image" ? (
+                <img src={`/uploads/${file.fileId}`} alt={file.name} loading="lazy" />
+              ) : (
+                <Icon name="file" />
+              )}
+              <span class="title">{file.name}</span>
+            </a>
+          )}
+        </li>
+      ))}
+    </ul>
+  );
+}
