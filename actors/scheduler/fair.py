@@ -22,6 +22,9 @@ from actors.scheduler.selection import Patience, Placing, Selection
 from actors.scheduler.state import Run
 
 SCALE = 1 << 20
+_LAST = 1 << 62
+"""After every arrival."""
+
 BLOCK = 32
 """Output tokens beyond the prediction are charged in blocks of so many."""
 
@@ -325,7 +328,7 @@ class FairOrder:
         if user is None or run.spec.run_id not in user.waiting:
             return 0
         before, cost = self._own_before(user, run)
-        return 1 + before + self._others_before(tier, user, user.tag + cost)
+        return 1 + before + self._others_before(tier, user, user.tag + cost, run.arrival)
 
     @staticmethod
     def _own_before(user: User, run: Run) -> tuple[int, int]:
@@ -338,18 +341,23 @@ class FairOrder:
         own = self._tier_of(tier)
         user = own.users.get(user_id)
         if user is None:
-            return self._others_before(own, None, own.virtual)
+            return self._others_before(own, None, own.virtual, _LAST)
         tail = max(user.tail, own.virtual)
-        return len(user.waiting) + self._others_before(own, user, tail)
+        return len(user.waiting) + self._others_before(own, user, tail, _LAST)
 
-    def _others_before(self, tier: Backlog, own: User | None, tag: int) -> int:
-        """Return how many runs of others go before a start tag."""
+    def _others_before(self, tier: Backlog, own: User | None, tag: int, arrival: int) -> int:
+        """Return how many runs of others go before a start tag; among equal tags arrival
+        counts."""
         some, total, sampled = tier.sample()
         count = cost = 0
         for user in some:
-            if user is not own and user.tag < tag and user.waiting:
-                mean = max(1, user.queued // len(user.waiting))
-                runs = min(len(user.waiting), -(-(tag - user.tag) // mean))
+            if user is own or not user.waiting or user.tag > tag:
+                continue
+            mean = max(1, user.queued // len(user.waiting))
+            runs = min(len(user.waiting), -(-(tag - user.tag) // mean))
+            if user.tag == tag and user.head().arrival < arrival:
+                runs = 1
+            if runs:
                 count += runs
                 cost += runs * mean
         count, cost = count * total // sampled, cost * total // sampled

@@ -288,6 +288,15 @@ def test_position_counts_ones_own_runs_and_those_of_others_before_it() -> None:
     assert queue.order.position(own[0]) == 0
 
 
+def test_position_of_newcomers_is_by_arrival() -> None:
+    queue = Queue()
+    newcomers = [queue.push(f"user_{number}") for number in range(200)]
+    places = [queue.order.position(run) for run in newcomers]
+    assert places[0] == 1
+    assert all(abs(place - number) <= 20 for number, place in enumerate(places, start=1))
+    assert queue.order.ahead("free", "another") == 200
+
+
 def test_tier_emptied_and_filled_at_once_keeps_neither_debt_nor_credit() -> None:
     queue = Queue()
     runs = [queue.push(f"user_{number}") for number in range(500)]
