@@ -45,6 +45,8 @@ from contracts.subjects import (
 
 _log = structlog.get_logger()
 _TICK_S = 0.05
+_BREATH = 256
+"""After so many messages the lease is renewed and requests are heard, however many are left."""
 
 
 class _Keeper:
@@ -203,7 +205,9 @@ class SchedulerActor:
                 next_tick_ms = mono_ms + int(_TICK_S * 1000)
                 self._inbox.append(Tick())
             now_ms = self._clock.now_ms()
-            for _ in range(len(self._inbox)):
+            for number in range(1, len(self._inbox) + 1):
+                if number % _BREATH == 0:
+                    await asyncio.sleep(0)
                 if not self._lease.held:
                     return
                 for effect in machine.handle(self._inbox.popleft(), now_ms):
