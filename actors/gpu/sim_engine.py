@@ -107,6 +107,11 @@ class SimEngine:
         """Tell `handler` of the prefix cache, step by step."""
         self._on_blocks = handler
 
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """The ids of the requests that it has room for, or that wait for it."""
+        return tuple(self._requests)
+
     async def start(self, progress: Callable[[str], None]) -> None:
         """Take as long as configured."""
         progress("Starting a simulated engine.")

@@ -256,5 +256,6 @@ class SchedulerMachine:
     def _stalled(self, run: Run, now_ms: int) -> Effects:
         """A stall is a death: the worker loses the run; it is told so, in case it lives."""
         assert run.worker is not None
+        self._pool.quarantine.died(run.worker, now_ms)
         drop = Send(run.worker, DropRun(run_id=run.spec.run_id, attempt=run.attempt))
         return [drop, *self._ending.lost_worker(run, now_ms)]

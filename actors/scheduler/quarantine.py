@@ -4,6 +4,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 _WORKERS_MAX = 1_000
+_ONCE_MS = 1_000
+"""Signs of death this close together are of one: several runs that stall, or a silence that its
+parent explains."""
 
 
 @dataclass(slots=True)
@@ -32,8 +35,11 @@ class Quarantine:
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
     def died(self, worker: str, now_ms: int) -> None:
-        """A worker was lost."""
+        """A worker was lost, or a run on it stalled."""
         record = self._records.pop(worker, None)
+        if record is not None and 0 <= now_ms - record.died_ms < _ONCE_MS:
+            self._records[worker] = record
+            return
         if record is None or now_ms - max(record.died_ms, record.until_ms) > self._window_ms:
             record = _Record(now_ms)
         else:

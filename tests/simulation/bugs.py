@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from actors.gpu.answering import Answering
 from actors.gpu.machine import GpuMachine
-from actors.gpu.protocol import PublishFinished, Tell
+from actors.gpu.protocol import Tell
+from actors.gpu.state import Committed, Sequence
 from actors.gpu.state import Run as WrittenRun
-from actors.gpu.state import Sequence
 from actors.gpu.text import AnswerText
 from actors.runtime import token_log
 from actors.runtime.lease_machine import LeaseMachine, Write
@@ -25,11 +25,9 @@ from actors.runtime.log_chain import LogChain
 from actors.runtime.log_reader import BusLogReader
 from actors.runtime.token_log import BusRunWriter
 from actors.scheduler.ending import Ending as SchedulerEnding
-from actors.scheduler.hearing import Hearing
 from actors.scheduler.machine import SchedulerMachine
 from actors.scheduler.pool import Pool
 from actors.scheduler.state import EndRun, Send, Settle
-from actors.scheduler.workers import Workers
 from actors.session.actor import SessionHost
 from actors.session.cancelling import Cancelling
 from actors.session.conversation import (
@@ -47,7 +45,7 @@ from contracts.errors import BusUnavailable, Fenced, WrongSequence
 from contracts.log import LogEntry
 from contracts.ports.bus import Fence
 from contracts.scheduling import RunSettled, StartRun
-from contracts.session import RunFinished, SubmitPrompt
+from contracts.session import SubmitPrompt
 
 Change = tuple[object, str, Any]
 
@@ -163,11 +161,19 @@ def _never_look(_: Any) -> Any:
     return nothing
 
 
+@bug("a reader begins at the start, whatever its cursor", BusLogReader, "__init__")
+def _no_cursor(original: Any) -> Any:
+    def init(self: Any, bus: Any, clock: Any, sweeper: Any, run_id: str, after: Any) -> None:
+        original(self, bus, clock, sweeper, run_id, 0 if after else after)
+
+    return init
+
+
 @bug("a lease is believed in for ever", LeaseMachine, "believes")
 def _eternal_lease(_: Any) -> Any:
     def believes(self: Any, now_ms: int) -> bool:
         del now_ms
-        return self._phase == "held"
+        return bool(self._phase == "held")
 
     return believes
 
@@ -278,6 +284,25 @@ def _stale(_: Any) -> Any:
     return never
 
 
+@bug("a stop is taken and not passed on", Cancelling, "ask_cancel")
+def _kept_cancel(_: Any) -> Any:
+    def ask_cancel(*_: Any) -> Any:
+        return ()
+
+    return ask_cancel
+
+
+@bug("what is stored is what the worker said, not what the log has", SessionEnding, "closed")
+def _told_text(original: Any) -> Any:
+    def closed(self: Any, progress: Any, closed: RunClosed, now_ms: int) -> Any:
+        told = RunClosed(
+            closed.run_id, progress.finished.text, closed.tokens, closed.next_seq, closed.terminal
+        )
+        return original(self, progress, told, now_ms)
+
+    return closed
+
+
 @bug("a retry is never due", SessionMachine, "next_due_ms")
 def _never_due(_: Any) -> Any:
     def nothing(_: Any) -> None:
@@ -312,33 +337,8 @@ def _early_settle(original: Any) -> Any:
     return handle
 
 
-@bug("a cancel is forgotten when its run is requeued", SchedulerEnding, "lost_worker")
-def _forgotten_cancel(original: Any) -> Any:
-    def lost_worker(self: Any, run: Any, now_ms: int) -> Any:
-        run.cancel = False
-        return original(self, run, now_ms)
-
-    return lost_worker
-
-
-@bug("a silent worker counts as alive", Workers, "silent")
-def _immortal(_: Any) -> Any:
-    def none(*_: Any) -> list[Any]:
-        return []
-
-    return none
-
-
 @bug("a stall is not noticed", SchedulerMachine, "_stalled")
 def _no_stall(_: Any) -> Any:
-    def none(*_: Any) -> list[Any]:
-        return []
-
-    return none
-
-
-@bug("an end that could not be stored is not tried again", SchedulerEnding, "retry_later")
-def _no_retry(_: Any) -> Any:
     def none(*_: Any) -> list[Any]:
         return []
 
@@ -354,17 +354,6 @@ def _stays_queued(original: Any) -> Any:
         return effects
 
     return end
-
-
-@bug("what a worker settled for another attempt counts", Hearing, "settled")
-def _any_settlement(original: Any) -> Any:
-    def settled(self: Any, settled: RunSettled, now_ms: int) -> Any:
-        run = self._pool.runs.get(settled.run_id)
-        if run is None:
-            return []
-        return original(self, replace(settled, attempt=run.attempt), now_ms)
-
-    return settled
 
 
 # --- the worker ------------------------------------------------------------------------------
@@ -420,6 +409,32 @@ def _double_output(original: Any) -> Any:
     return output
 
 
+@bug("a stop string may be cut in two by an entry", AnswerText, "_undecided")
+def _cut_stop(_: Any) -> Any:
+    def undecided(*_: Any) -> int:
+        return 0
+
+    return undecided
+
+
+@bug("a snapshot stands for one event more than it has", Committed, "snapshot")
+def _far_snapshot(original: Any) -> Any:
+    def snapshot(self: Any, stream_seq: int, now_ms: int) -> Any:
+        taken = original(self, stream_seq, now_ms)
+        return replace(taken, seq=taken.seq + 1)
+
+    return snapshot
+
+
+@bug("a snapshot lacks the last word", Committed, "snapshot")
+def _short_snapshot(original: Any) -> Any:
+    def snapshot(self: Any, stream_seq: int, now_ms: int) -> Any:
+        taken = original(self, stream_seq, now_ms)
+        return replace(taken, text=taken.text[:-1])
+
+    return snapshot
+
+
 @bug("a cancelled answer may end in half a character", AnswerText, "finish")
 def _half_character(original: Any) -> Any:
     def finish(self: Any, *, cut: bool = False) -> str:
@@ -427,27 +442,6 @@ def _half_character(original: Any) -> Any:
         return str(original(self))
 
     return finish
-
-
-@bug("the session is told before the end is committed", Answering, "_end")
-def _early_finish(original: Any) -> Any:
-    def end(self: Any, run: Any, reason: Any, now_ms: int, error: Any = None) -> Any:
-        effects = original(self, run, reason, now_ms, error)
-        if run.spec.chat_id is None:
-            return effects
-        finished = RunFinished(
-            run_id=run.spec.run_id,
-            chat_id=run.spec.chat_id,
-            epoch=run.epoch,
-            next_seq=run.committed.next_seq,
-            text="".join(run.committed.text),
-            outcome=run.outcome,
-            model=run.spec.model,
-            message_id=run.spec.message_id,
-        )
-        return [PublishFinished(run.spec.run_id, run.attempt, finished), *effects]
-
-    return end
 
 
 @bug("a run is settled before its session has the result", Answering, "_finish")

@@ -7,11 +7,14 @@ from actors.gpu.sim_engine import SimEngine
 from actors.scheduler import SchedulerActor
 from contracts.codec import decode
 from contracts.log import Claim, LogEntry
+from contracts.records import RunRecord
 from contracts.runs import RunSpec
 from contracts.session import PromptAccepted, PromptRejected
 from tests.simulation.clients import TERMINALS, Person, Prompt
 from tests.simulation.verdict import require
 from tests.simulation.world import World
+
+STOP_MS = 1_500
 
 
 class Records:
@@ -140,6 +143,8 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
         "leaving is not stopping",
         f"{run_id} was cancelled, and nobody pressed stop",
     )
+    if world.story.calm:
+        _check_stop(prompt, record)
     if prompt.cancel_confirmed_ms is not None:
         late = [
             at_ms
@@ -149,6 +154,16 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
         require(not late, "stop means stop", f"{run_id}: tokens after a confirmed cancel")
         require(prompt.cancel_state == record.state, "stop means stop", f"{run_id}: {record.state}")
     return record.state
+
+
+def _check_stop(prompt: Prompt, record: RunRecord) -> None:
+    """Where no process fails, a stop frees the engine before it is confirmed, and soon."""
+    run_id = prompt.command.run_id
+    require(not prompt.held_on, "stop means stop", f"{run_id} was confirmed, and went on")
+    stored_ms, ended_ms = prompt.stop_stored_ms, record.ended_at_ms
+    late = stored_ms is not None and ended_ms is not None and ended_ms - stored_ms > STOP_MS
+    story = f"{run_id} completed {STOP_MS} ms after the stop"
+    require(not (late and record.state == "completed"), "stop means stop", story)
 
 
 async def _check_again(world: World, person: Person, prompt: Prompt) -> None:

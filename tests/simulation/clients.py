@@ -66,7 +66,9 @@ class Prompt:
     cancel_state: str = ""
     stop_pressed: bool = False
     stopped_first: bool = False
+    stop_stored_ms: int | None = None
     told_early: bool = False
+    held_on: bool = False
     again: "Prompt | None" = None
     viewers: list[Seen] = field(default_factory=list)
 
@@ -218,6 +220,7 @@ class Person:
             if reply.status == "ended" and prompt.cancel_confirmed_ms is None:
                 prompt.cancel_confirmed_ms = self._world.clock.now_ms()
                 prompt.cancel_state = reply.state
+                prompt.held_on = self._world.holds(prompt.command.run_id)
 
         await bus.subscribe(inbox, hear)
         cancel = CancelRun(
@@ -232,5 +235,6 @@ class Person:
             except BusUnavailable:
                 await asyncio.sleep(0.2)
             else:
+                prompt.stop_stored_ms = self._world.clock.now_ms()
                 return True
         return False

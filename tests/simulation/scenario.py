@@ -38,7 +38,7 @@ async def _play(world: World) -> Counter[str]:
         living = [group.create_task(person.live()) for person in people]
         watching = group.create_task(_watch(world))
         await _disasters(world, story.disasters, story.faulty_s)
-        await world.mend()
+        world.weather.clear()
         watching.cancel()
         _, pending = await asyncio.wait(living, timeout=CALM_S)
         require(not pending, "liveness", "a person still waits long after the faults stopped")

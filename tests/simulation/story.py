@@ -108,6 +108,11 @@ class Story:
     disasters: tuple[Disaster, ...]
     engines: tuple[tuple[str, str, int], ...] = ()
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing but the weather goes wrong."""
+        return not self.disasters and not self.engines
+
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: a token each {self.step_ms} ms, faults for {self.faulty_s} s"]
         lines += [f"  weather {name} {value:.3f}" for name, value in self.weather]
@@ -128,7 +133,7 @@ def draw(seed: int, *, short: bool = False) -> Story:
         for _ in range(rng.randrange(1, 3 if short else 5))
     )
     disasters = sorted(
-        (_disaster(rng, faulty_s) for _ in range(rng.randrange(3 if short else 6))),
+        (_disaster(rng, faulty_s) for _ in range(rng.randrange(5 if short else 7))),
         key=lambda disaster: disaster.at_s,
     )
     return Story(

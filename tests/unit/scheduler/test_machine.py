@@ -577,16 +577,16 @@ def test_worker_that_dies_again_gets_nothing_while_another_lives() -> None:
 
 def test_worker_whose_engine_stalls_twice_is_left_alone() -> None:
     pool = Pool()
-    pool.report("gpu_a", slots=1)
-    assert starts(pool.submit("run_1")) == [("gpu_a", "run_1")]
-    pool.report("gpu_a", slots=1, runs=("run_1",))
-    stalls = 0
-    while stalls < 2:
-        pool.now_ms += 1_000
-        pool.report("gpu_a", slots=1, runs=("run_1",))
-        stalls += len(of(Send, pool.tick())) > 1
+    pool.report("gpu_a", slots=3)
+    pool.submit("run_1")
+    for _ in range(2):
+        pool.report("gpu_a", slots=3, runs={"run_1": 0})
+        pool.now_ms += 60_001
+        pool.report("gpu_a", slots=3, runs={"run_1": 0})
+        assert starts(pool.tick()) == [("gpu_a", "run_1")]
     pool.report("gpu_b", slots=1)
     assert starts(pool.submit("run_2")) == [("gpu_b", "run_2")]
+    assert starts(pool.submit("run_3")) == []
 
 
 def test_watched_run_is_told_its_place_when_it_changes_and_once_a_second() -> None:
