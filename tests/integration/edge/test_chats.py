@@ -92,6 +92,22 @@ async def test_chats_page_by_recent_activity_with_signed_cursors(stack: EdgeStac
         assert answer.status_code == 400, bad
 
 
+async def test_chats_page_without_loss_while_new_ones_arrive(stack: EdgeStack) -> None:
+    me = await stack.guest()
+    made = [await stack.chat(me, title=str(n)) for n in range(6)]
+    seen: list[str] = []
+    params = {"limit": "2"}
+    while True:
+        page = (await stack.client.get("/chats", params=params, headers=me)).json()
+        seen += [chat["chatId"] for chat in page["data"]]
+        if page["nextCursor"] is None:
+            break
+        params["cursor"] = page["nextCursor"]
+        await stack.chat(me)  # Before all pages that follow.
+        await stack.prompt(me, seen[-1])  # Seen, and moves to the front.
+    assert seen == made[::-1]
+
+
 async def _turns(stack: EdgeStack, chat_id: str, turns: int) -> None:
     for turn in range(turns):
         run_id = f"run_{turn:026d}"

@@ -4,8 +4,10 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from actors.runtime.byte_codec import ByteCodec
@@ -18,6 +20,7 @@ from contracts.records import Chat, Message, RunRecord
 from contracts.runs import RunOutcome, Sampling
 from contracts.session import (
     CancelRun,
+    PromptAccepted,
     PromptRejected,
     RunFinished,
     SessionCommand,
@@ -202,5 +205,55 @@ def test_idle_chat_is_forgotten_however_many_busy_ones_are_older(busy: int) -> N
             await world.send(CancelRun(run_id="r_x", chat_id="idle", user_id="mallory"))
             await asyncio.sleep(3)
             assert passivations() == before + 1
+
+    played(story)
+
+
+def test_prompt_after_a_switch_that_the_session_did_not_see_follows_what_is_shown() -> None:
+    async def story(clock: VirtualClock) -> None:
+        async with deployed(clock) as world:
+            replies: list[SubmitReply] = []
+            inbox = world.bus.new_inbox()
+            heard = await world.bus.subscribe(
+                inbox, lambda message: replies.append(decode(message.data, SubmitReply))
+            )
+
+            async def turn(number: int, **branch: Any) -> None:
+                submit = replace(world.submit("chat", number, inbox), **branch)
+                await world.send(submit)
+                await asyncio.sleep(0.2)
+                assert isinstance(replies[-1], PromptAccepted), replies[-1]
+                await world.send(
+                    RunFinished(
+                        run_id=submit.run_id,
+                        chat_id="chat",
+                        epoch=0,
+                        next_seq=1,
+                        text=f"answer {number}",
+                        outcome=RunOutcome(finish_reason="stop"),
+                        model="m",
+                        message_id=submit.answer_id,
+                    )
+                )
+                await asyncio.sleep(0.2)
+
+            await world.history.create_chat(
+                Chat(chat_id="chat", user_id=USER, created_at_ms=1, active_at_ms=1)
+            )
+            await turn(1)
+            await turn(2)
+            await turn(3, prompt_id="p_chat_1", regenerate=True, content="")
+            await world.history.update_chat("chat", leaf_id="a_chat_2")
+            await turn(4)
+            await turn(5, parent_id="")
+            shown = await world.history.path(
+                "chat", leaf_id="a_chat_4", start=None, limit=9, ascending=True
+            )
+            ids = [f"{kind}_chat_{number}" for number in (1, 2, 4) for kind in "pa"]
+            assert [message.message_id for message in shown] == ids
+            chat = await world.history.chat("chat")
+            assert chat is not None and chat.leaf_id == "a_chat_5"
+            assert len(replies) == 5
+            await heard.stop()
 
     played(story)
