@@ -201,8 +201,11 @@ class SchedulerMachine:
         effects: Effects = []
         self._pool.full = False
         for name in self._pool.workers.silent(now_ms):
-            self._pool.quarantine.died(name, now_ms)
-            effects += self._hearing.lose(self._pool.workers[name], now_ms)
+            worker = self._pool.workers[name]
+            if worker.usable:
+                # One that is still loading its engine may be silent for seconds, many times.
+                self._pool.quarantine.died(name, now_ms)
+            effects += self._hearing.lose(worker, now_ms)
         effects += self._readers.tick(now_ms)
         self._pool.workers.forget_stopped()
         for run in self._pool.due(now_ms):

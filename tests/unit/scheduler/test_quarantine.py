@@ -1,6 +1,7 @@
 """Workers that die again and again."""
 
 from actors.scheduler.quarantine import Quarantine
+from tests.unit.scheduler.test_machine import Pool
 
 
 def test_the_first_death_keeps_nothing_away() -> None:
@@ -53,3 +54,17 @@ def test_a_thousand_workers_are_remembered_and_no_more() -> None:
     quarantine.died("gpu_1000", 2_000)
     assert quarantine.left_ms("gpu_0", 2_000) == 0
     assert quarantine.left_ms("gpu_1000", 2_000) == 10_000
+
+
+def test_worker_that_is_silent_while_it_loads_its_engine_is_no_dying_one() -> None:
+    pool = Pool()
+    for _ in range(4):
+        pool.report("gpu_a")
+        pool.report("gpu_b", state="starting")
+        pool.tick(400)
+        pool.report("gpu_a")
+        pool.tick(400)
+    pool.report("gpu_b")
+    pool.submit("run_1")
+    pool.submit("run_2")
+    assert {pool.started[run_id][0] for run_id in ("run_1", "run_2")} == {"gpu_a", "gpu_b"}
