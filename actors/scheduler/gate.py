@@ -114,13 +114,11 @@ class Gate:
         """The run is over: it pays what was delivered, each token once, however many workers
         computed it."""
         self.shelf.pop(run.spec.run_id, None)
-        self.waits.left(run)
         self.ledger.settle(run.spec.run_id, self._spent(run))
 
     def left(self, run: Run) -> None:
         """The run waits no more, and got no place."""
         self.shelf.pop(run.spec.run_id, None)
-        self.waits.left(run)
 
     def look(self, standing: Standing, now_ms: int) -> list[Run]:
         """Measure, some times a second, and return the runs on the shelf whose time has come:

@@ -14,6 +14,8 @@ from actors.scheduler.state import Run
 
 _WINDOW_MS = 20_000
 _STEP_MAX_MS = 1_000
+_LEAVE_MIN = 20
+"""Newcomers leave at least one place in so many to those who wait longer, as far as is told."""
 
 
 class Backlogs(Protocol):
@@ -21,6 +23,10 @@ class Backlogs(Protocol):
 
     def __len__(self) -> int:
         """Return how many runs wait."""
+        ...
+
+    def ahead(self, tier: str, user_id: str) -> int:
+        """Return how many runs would go before a new one of this user, by estimate."""
         ...
 
     def lag(self, tier: str, user_id: str) -> int:
@@ -77,7 +83,9 @@ class Waits:
         self._order = order
         self._tiers = tiers
         self._speeds: dict[str, _Speed] = {}
-        self._firsts: dict[str, dict[str, None]] = {}
+        self._ahead: dict[str, int] = {}
+        self._later: dict[str, int] = {}
+        self._newcomers = 0
         self._looked_ms: int | None = None
         self._backlogged = False
         self._slots = 0
@@ -104,29 +112,28 @@ class Waits:
             if self._slot_ms >= _WINDOW_MS * max(1, slots):
                 self._slot_ms //= 2
                 self._dispatches //= 2
+                self._newcomers //= 2
         for name in self._tiers:
             speed = self._speeds.setdefault(name, _Speed())
             waits = self._order.waiting(name) > 0
             speed.observe(self._order.virtual(name), elapsed_ms, backlogged=waits)
+            self._ahead[name] = self._order.ahead(name, "")
+        self._later.clear()
         self._backlogged = backlogged
         self._slots, self._room, self._service_ms = slots, room, service_ms
 
     def entered(self, run: Run) -> None:
-        """The run waits in the order now. If it is its user's only one, it goes before runs of
-        users who were served lately, and newcomers go behind it."""
-        if self._order.counts(run.spec.tier, run.spec.user_id)[0] <= 1:
-            self._firsts.setdefault(run.spec.tier, {})[run.spec.run_id] = None
-
-    def left(self, run: Run) -> None:
-        """The run waits no more."""
-        firsts = self._firsts.get(run.spec.tier)
-        if firsts is not None:
-            firsts.pop(run.spec.run_id, None)
+        """The run waits in the order now. If it is its user's only one, and its user was not
+        served lately, it goes before those of users who were, and newcomers go behind it."""
+        alone = self._order.counts(run.spec.tier, run.spec.user_id)[0] <= 1
+        if alone and self._order.lag(run.spec.tier, run.spec.user_id) <= run.cost:
+            self._newcomers += self._backlogged
+            self._later[run.spec.tier] = self._later.get(run.spec.tier, 0) + 1
 
     def dispatched(self, run: Run) -> None:
         """The run has got a place."""
         self._dispatches += self._backlogged
-        self.left(run)
+        self._later[run.spec.tier] = self._later.get(run.spec.tier, 0) - 1
 
     def gap_ms(self) -> int:
         """Return the time between two dispatches while runs wait."""
@@ -141,14 +148,11 @@ class Waits:
         if waiting == 0 and self._room:
             return 0
         gap_ms = self.gap_ms()
-        before_ms = self._firsts_before(tier) * gap_ms
         lag = self._order.lag(tier, user_id) if user_id else 0
-        if lag:
-            speed = self._speeds.get(tier)
-            known = speed is not None and speed.gained > 0
-            by_tag_ms = lag * speed.over_ms // speed.gained if speed and known else None
-            before_ms = waiting * gap_ms if by_tag_ms is None else max(before_ms, by_tag_ms)
-        return min(before_ms, waiting * gap_ms) + gap_ms
+        if not lag:
+            ahead = self._ahead.get(tier, waiting) + self._later.get(tier, 0)
+            return (max(0, min(ahead, waiting)) + 1) * gap_ms
+        return self._beyond(tier, lag, self._order.ahead(tier, user_id) + 1, gap_ms)
 
     def place_ms(self, tier: str, lag: int, position: int) -> int | None:
         """Return how long a waiting run will wait yet whose start tag lies `lag` beyond the
@@ -157,19 +161,15 @@ class Waits:
         if self._slots == 0:
             return None
         gap_ms = self.gap_ms()
-        before_ms = position * gap_ms
-        speed = self._speeds.get(tier)
-        if speed is not None and speed.gained > 0:
-            before_ms = max(before_ms, lag * speed.over_ms // speed.gained)
-        return min(before_ms, max(position, len(self._order)) * gap_ms)
+        return self._beyond(tier, lag, position, gap_ms) if lag else position * gap_ms
 
-    def _firsts_before(self, tier: str) -> int:
-        """Return how many runs go before a newcomer: those of users who wait for their first
-        one too, and what the other tiers get meanwhile."""
-        firsts = len(self._firsts.get(tier, ()))
-        own = self._tiers[tier].weight
-        others = 0
-        for name, config in self._tiers.items():
-            if name != tier:
-                others += min(self._order.waiting(name), firsts * config.weight // own)
-        return firsts + others
+    def _beyond(self, tier: str, lag: int, position: int, gap_ms: int) -> int:
+        """Return the wait of a run whose tag lies beyond the virtual time: newcomers begin
+        there and go before it, so only the places that they leave bring it nearer. The speed
+        of the virtual time says the same where it moves; it stands while newcomers are many."""
+        left = max(self._dispatches - self._newcomers, self._dispatches // _LEAVE_MIN, 1)
+        by_place_ms = position * gap_ms * max(1, self._dispatches) // left
+        speed = self._speeds.get(tier)
+        if speed is None or speed.gained == 0:
+            return by_place_ms
+        return max(position * gap_ms, min(by_place_ms, lag * speed.over_ms // speed.gained))
