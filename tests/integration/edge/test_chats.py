@@ -236,7 +236,7 @@ async def test_unknown_routes_and_methods_get_problem_documents(stack: EdgeStack
     assert missing.headers["x-request-id"]
     wrong = await stack.client.put("/chats")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    absent = await stack.client.get("/usage")
+    absent = await stack.client.get("/chats/of/nobody")
     assert absent.status_code == 404
 
 
