@@ -126,7 +126,7 @@ class OpenAiApi:
         echoes = [""] * len(prompts)
         if body.echo:
             echoes = [codec.decode(prompt) for prompt in prompts]
-        await self._admit(request, model, caller, prompts, body.wanted_tokens)
+        await self.admit(request, model, caller, prompts, body.wanted_tokens)
         made = Made("completion", model, caller, prompts, arrived_s(request), echoes=echoes)
         return await self._answer(made, body)
 
@@ -138,11 +138,11 @@ class OpenAiApi:
         self._models.check(model, caller.tier)
         use = body.tool_use()
         prompt = await self.rendered(model, body.turns(), use)
-        await self._admit(request, model, caller, [prompt], body.wanted_tokens)
+        await self.admit(request, model, caller, [prompt], body.wanted_tokens)
         made = Made("chat", model, caller, [prompt], arrived_s(request), use=use)
         return await self._answer(made, body)
 
-    async def _admit(
+    async def admit(
         self,
         request: AnyRequest,
         model: ModelPool,

@@ -109,6 +109,8 @@ class ResponsesApi:
             if made is not None:
                 return await self._replay(made, hashed, body)
         ready = await self._ready(caller, body, key, hashed)
+        model, prompt = self._models.find(ready.spec.model), ready.spec.prompt_tokens
+        await self._openai.admit(request, model, caller, [prompt], body.max_output_tokens)
         try:
             answer = await self._submit(ready, body)
         except Refused as refusal:
