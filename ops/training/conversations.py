@@ -197,6 +197,36 @@ def planted(rng: random.Random, fillers: int = 4) -> Conversation:
     return chat.made
 
 
+def reminded(rng: random.Random) -> Conversation:
+    """Questions about facts that stand quoted in the user's own message, as Parley quotes turns
+    that are too old to be shown: among other turns, and at times corrected in a later one."""
+    told: list[tuple[facts.Fact, Turn]] = []
+    chat = _Chat(rng, _system(rng, facts.draw_different(rng, rng.randint(0, 3))), [])
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        turn = filler(rng)
+        chat.add(turn.user, turn.assistant)
+    for fact in facts.draw_different(rng, rng.randint(1, 3)):
+        told.append((fact, Turn(fact.user_tells(rng), fact.acknowledged(rng))))
+        if rng.random() < 0.15:
+            changed = fact.changed(rng)
+            told.append((changed, Turn(changed.user_corrects(rng), changed.acknowledged(rng))))
+    passages = [turn for _, turn in told]
+    for _ in range(rng.randint(0, 3)):
+        passages.insert(rng.randint(0, len(passages)), filler(rng))
+    known = {fact.key: fact for fact, _ in told}
+    for fact in rng.sample(list(known.values()), rng.randint(1, len(known))):
+        chat.add(f"{_quotation(rng, passages)}\n\n{fact.user_asks(rng)}", fact.answered(rng))
+    return chat.made
+
+
+def _quotation(rng: random.Random, passages: list[Turn]) -> str:
+    number, lines = rng.randint(1, 40), [_TEXT["reminder"]]
+    for passage in passages:
+        lines += [f"Turn {number}", condense.quoted([passage])]
+        number += rng.randint(1, 9)
+    return "\n".join(lines)
+
+
 def drill(rng: random.Random) -> Conversation:
     """Many small exact tasks of one or two kinds in a row: cheap practice."""
     chat = _Chat(rng, _system(rng, []) if rng.random() < 0.3 else None, [])
@@ -210,13 +240,15 @@ def drill(rng: random.Random) -> Conversation:
 def conversation(rng: random.Random) -> Conversation:
     """One conversation of any shape, in the proportions of the training text."""
     roll = rng.random()
-    if roll < 0.44:
+    if roll < 0.38:
         return mixed(rng)
-    if roll < 0.70:
+    if roll < 0.62:
         return planted(rng)
-    if roll < 0.72:
+    if roll < 0.64:
         return planted(rng, fillers=20)
-    if roll < 0.89:
+    if roll < 0.73:
+        return reminded(rng)
+    if roll < 0.88:
         return drill(rng)
     if roll < 0.95:
         return condense.summary(rng)
