@@ -15,6 +15,7 @@ from edge import problems
 from edge.problems import FieldError, InvalidRequest, problem_headers, reported, retry_after_ms
 
 RETRY_MAX_MS = 60_000
+_VERSION = b"2020-10-01"
 
 _FORMS: dict[ErrorCode, tuple[int, str, str]] = {
     "bad_request": (400, "invalid_request_error", "bad_request"),
@@ -68,6 +69,15 @@ def openai_headers(problem: Problem) -> dict[str, str]:
     if wait_ms is not None:
         headers["retry-after-ms"] = str(max(1, wait_ms))
     return headers
+
+
+def openai_marks(took_ms: int) -> list[tuple[bytes, bytes]]:
+    """Return what every answer under `/v1` carries: how long it took until it began, and the
+    version of the API that it follows."""
+    return [
+        (b"openai-processing-ms", str(took_ms).encode()),
+        (b"openai-version", _VERSION),
+    ]
 
 
 def answer_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -11,6 +11,7 @@ from litestar.types import HTTPScope, Message, Receive, Scope, Send
 from contracts.ids import ENTROPY_BYTES, make_id
 from contracts.ports.clock import Clock
 from edge.metrics import REQUESTS
+from edge.openai_errors import openai_marks
 from edge.page import SECURITY_HEADERS
 from edge.streaming import OpenStreams
 
@@ -44,7 +45,10 @@ class EdgeApp(Litestar):
             if message["type"] == "http.response.start":
                 status = message["status"]
                 told = scope["state"].get("reply_headers", ())
-                message["headers"] = [*message["headers"], *headers, *told]
+                marks: list[tuple[bytes, bytes]] = []
+                if scope["path"].startswith("/v1/"):
+                    marks = openai_marks(round((time.monotonic() - began) * 1000))
+                message["headers"] = [*message["headers"], *headers, *told, *marks]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

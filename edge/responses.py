@@ -108,7 +108,7 @@ class ResponsesApi:
             made = await self._history.response_by_key(caller.user_id, key)
             if made is not None:
                 return await self._replay(made, hashed, body)
-        ready = await self._ready(caller, body, key, hashed)
+        ready = await self._ready(request, caller, body, key, hashed)
         model, prompt = self._models.find(ready.spec.model), ready.spec.prompt_tokens
         await self._openai.admit(request, model, caller, [prompt], body.max_output_tokens)
         try:
@@ -135,7 +135,12 @@ class ResponsesApi:
         return WholeResponse(followed)
 
     async def _ready(
-        self, caller: Caller, body: ResponseRequest, key: str | None, hashed: str
+        self,
+        request: AnyRequest,
+        caller: Caller,
+        body: ResponseRequest,
+        key: str | None,
+        hashed: str,
     ) -> _Ready:
         """Return the record and the run of a request. Raises Refused, InvalidRequest."""
         model = self._models.find(body.model)
@@ -150,6 +155,7 @@ class ResponsesApi:
         use = body.tool_use()
         prompt = await self._openai.rendered(model, turns, use)
         room = self._openai.room(model, len(prompt), body.max_output_tokens, "max_output_tokens")
+        await self._openai.admit(request, model, caller, [prompt], body.max_output_tokens)
         sampling = self._openai.drawn(model, body.sampling(room, model.sampling))
         if use is not None and use.one:
             sampling = replace(sampling, stop=(*sampling.stop, CLOSING))

@@ -218,7 +218,7 @@ async def running(static: Path, **engine: int) -> AsyncIterator[Stack]:
         stack.start("session", session)
         bus = await stack.bus("scheduler")
         scheduler = SchedulerActor(
-            SchedulerConfig(pool=POOL, model=MODEL, context_length=CONTEXT),
+            SchedulerConfig(pool=POOL, model=MODEL, context_length=CONTEXT, reader_silent_ms=3_000),
             bus=bus,
             log=BusTokenLog(bus, clock),
             clock=clock,
