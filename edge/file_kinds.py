@@ -19,24 +19,30 @@ _CODE = re.compile(
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _PDF_WITHIN = 1_024
+_LOOKED_AT = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """What a file is. `text` is what text files say; None for other kinds."""
+    """What a file is. `text` is what text files say; None for other kinds, and for text that
+    was too long to be read."""
 
     kind: FileKind
     media_type: str
     text: str | None = None
 
 
-def type_of(data: bytes, name: str) -> FileType | None:
-    """Return what `data` is, None if it is nothing that is taken."""
+def type_of(data: bytes, name: str, *, text_bytes_max: int) -> FileType | None:
+    """Return what `data` is, None if it is nothing that is taken. What may be text is read up
+    to `text_bytes_max`."""
     image = _image_type(data)
     if image is not None:
         return FileType("image", image)
     if b"%PDF-" in data[:_PDF_WITHIN]:
         return FileType("pdf", "application/pdf")
+    if len(data) > text_bytes_max:
+        looks_binary = _CONTROL.search(data[:_LOOKED_AT].decode("latin-1"))
+        return None if looks_binary else FileType("text", "text/plain")
     text = _text_of(data)
     if text is None:
         return None

@@ -77,7 +77,8 @@ class Uploads:
         try:
             name, data = await self._file_of(request)
             await self._check_room(caller.user_id, len(data))
-            found = type_of(data, name)
+            # A character takes four bytes at the most: more is longer than what is taken.
+            found = type_of(data, name, text_bytes_max=4 * self._limits.file_chars_max)
             if found is None:
                 raise InvalidRequest(
                     f"This file can't be taken: {KINDS_IN_WORDS} can.",
@@ -201,13 +202,14 @@ class Uploads:
             raise refuse("conflict", f"Your files would take more than {most} MB; delete some.")
 
     async def _text(self, data: bytes, found: FileType) -> str:
-        text = found.text if found.text is not None else ""
+        text = found.text or ""
         if found.kind == "pdf":
             text = await self._pdf.read(data)
         most = self._limits.file_chars_max
-        if len(text) > most:
+        unread = found.kind in ("text", "code") and found.text is None
+        if unread or len(text) > most:
             raise refuse(
-                "too_large", f"The file has {len(text)} characters; at most {most} are taken."
+                "too_large", f"The file has more than {most} characters, the most that are taken."
             )
         if found.kind != "image" and not text.strip():
             raise invalid("file", "holds no text")

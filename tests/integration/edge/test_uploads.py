@@ -104,7 +104,9 @@ async def test_file_is_what_its_content_says(
         (b"half \xff\xfe text", 415, "text and code"),
         (b"", 422, "is empty"),
         (b" \n ", 422, "holds no text"),
-        (b"x" * 5_001, 413, "5001 characters; at most 5000"),
+        (b"x" * 5_001, 413, "more than 5000 characters"),
+        (b"PK\x03\x04" + b"x" * 20_001, 415, "text and code"),
+        (b"x" * 20_001, 413, "more than 5000 characters"),
         (b"x" * ((1 << 20) + 1), 413, "larger than 1 MB"),
         (b"x" * (2 << 20), 413, "Too large"),
     ],
@@ -306,5 +308,5 @@ def test_name_is_shown_without_what_could_mislead(name: str, plain: str) -> None
 
 
 def test_pdf_header_may_stand_a_little_later() -> None:
-    found = type_of(b"\xef\xbb\xbf junk \n%PDF-1.7 ...", "x")
+    found = type_of(b"\xef\xbb\xbf junk \n%PDF-1.7 ...", "x", text_bytes_max=9)
     assert found is not None and found.kind == "pdf"
