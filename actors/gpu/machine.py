@@ -240,6 +240,7 @@ class GpuMachine:
             return [*effects, self._rejected(spec.run_id, attempt, reason)]
         run = Run(spec=spec, attempt=attempt, answer=AnswerText(self._codec, spec.sampling))
         run.snapshot_ms = now_ms
+        run.degraded = command.degraded
         self._roster.add(run)
         effects.append(ClaimLog(spec.run_id, attempt, command.expect_epoch))
         if command.expect_epoch == 0:

@@ -8,7 +8,15 @@ from contracts.events import MessageDelta, RunEvent, RunRecovered, RunStarted
 from contracts.log import LogEntry, LogSnapshot
 from contracts.ports.text import TextCodec
 from contracts.ports.token_log import LogState
-from contracts.runs import FinishReason, RunOutcome, RunSpec, Sampling, TokenLogprob, Usage
+from contracts.runs import (
+    Degradation,
+    FinishReason,
+    RunOutcome,
+    RunSpec,
+    Sampling,
+    TokenLogprob,
+    Usage,
+)
 
 MARKS_MAX = 64
 
@@ -114,6 +122,7 @@ class Run:
     prefill: int = 0
     engine_started_ms: int = 0
     snapshot_ms: int = 0
+    degraded: tuple[Degradation, ...] = ()
 
     @property
     def key(self) -> tuple[str, int]:
@@ -127,6 +136,7 @@ class Run:
             prompt_tokens=prompt,
             completion_tokens=self.tokens,
             cached_tokens=min(self.cached_tokens, prompt),
+            degraded=self.degraded,
         )
 
     def adopt(self, log: LogState, codec: TextCodec) -> tuple[str, bool] | None:

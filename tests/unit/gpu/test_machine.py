@@ -258,6 +258,15 @@ def _end_of(rig: Rig, effects: tuple[Effect, ...], attempt: int = 1) -> tuple[Ru
     return entry.end, finished.text
 
 
+def test_what_was_done_to_a_run_stands_in_its_usage() -> None:
+    rig = Rig()
+    start = StartRun(spec=_spec(), attempt=1, expect_epoch=0, degraded=("downgraded", "shortened"))
+    rig.give(start)
+    rig.give(Claimed("run_1", 1, 5))
+    outcome, _ = _end_of(rig, rig.say((65, EOS), 0, finish="stop"))
+    assert outcome.usage.degraded == ("downgraded", "shortened")
+
+
 def test_end_by_the_engine_is_committed_with_the_last_tokens() -> None:
     rig = Rig().generating()
     outcome, text = _end_of(rig, rig.say((65, EOS), 0, finish="stop", cached_tokens=1))
