@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -88,6 +89,14 @@ async def api_key(home: Path) -> str:
     return key
 
 
+async def user_key(home: Path, name: str, tier: str) -> str:
+    """Return an API key of a new account of this tier of the stack at `home`."""
+    email = f"{name}@bench.example"
+    await _told(home, "user", "add", email, "--tier", tier)
+    key: str = (await _told(home, "key", "create", name, "--user", email))["key"]
+    return key
+
+
 async def workers_ready(home: Path, count: int) -> None:
     """Return when so many workers of the stack at `home` take runs: it answers prompts as soon
     as the first does."""
@@ -112,6 +121,7 @@ async def _told(home: Path, *words: str) -> Any:
         "--home",
         str(home),
         "--json",
+        env={"PARLEY_PASSWORD": secrets.token_urlsafe(16), **os.environ},
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()

@@ -1,5 +1,6 @@
 """`parley bench schedule`."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ from ops.bench.schedule.table_b import table_b
 from ops.bench.schedule.table_c import table_c
 from ops.bench.schedule.table_d import table_d
 from ops.bench.schedule.tables import Progress, Report
+from ops.bench.schedule.truth import compare_live
 from ops.bench.schedule.workloads.traces import TraceMissing
 
+_LIVE_PROMPTS = 300
 Build = Callable[[Path | None, list[int], Progress], Report]
 _TABLES: dict[str, Build] = {
     "A": table_a,
@@ -31,14 +34,29 @@ _TABLES: dict[str, Build] = {
 @click.option(
     "--traces", type=click.Path(path_type=Path, file_okay=False), help="Where recorded traces are."
 )
+@click.option("--live", is_flag=True, help="Compare the simulator with a real engine instead.")
+@click.option("--model", default="parley-small", metavar="NAME_OR_PATH", help="For --live.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write it there too.")
-def schedule(*, names: tuple[str, ...], seeds: int, traces: Path | None, out: Path | None) -> None:
+def schedule(
+    *,
+    names: tuple[str, ...],
+    seeds: int,
+    traces: Path | None,
+    live: bool,
+    model: str,
+    out: Path | None,
+) -> None:
     """Measure the production scheduler in virtual time against other schedulers' orders."""
     begun_s = time.monotonic()
 
     def progress(line: str) -> None:
         click.echo(f"{time.monotonic() - begun_s:6.0f} s  {line}", err=True)
 
+    if live:
+        report = asyncio.run(compare_live(model, _LIVE_PROMPTS, progress))
+        click.echo(report.markdown)
+        _write(out, "live", report)
+        return
     for name in names or tuple(_TABLES):
         try:
             report = _TABLES[name](traces, list(range(seeds)), progress)
@@ -46,8 +64,13 @@ def schedule(*, names: tuple[str, ...], seeds: int, traces: Path | None, out: Pa
             click.echo(f"Table {name} is left out: {missing}\n")
             continue
         click.echo(report.markdown)
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / f"table-{name.lower()}.md").write_text(report.markdown)
-            for file, picture in report.plots.items():
-                (out / file).write_text(picture)
+        _write(out, f"table-{name.lower()}", report)
+
+
+def _write(out: Path | None, name: str, report: Report) -> None:
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.md").write_text(report.markdown)
+    for file, picture in report.plots.items():
+        (out / file).write_text(picture)
