@@ -16,12 +16,17 @@ Invariants:
   needed after a restart, and the log refuses whoever was replaced;
 - a worker never holds more runs than it has slots; a live worker with a free slot never
   idles while a run that fits it is queued;
-- a run that lost its worker goes before all fresh runs of its tier, three attempts at most.
+- a run that lost its worker goes before all fresh runs of its tier, three attempts at most;
+- budgets are conserved to the unit, and each run is settled once;
+- a run of the best tier is not refused for want of a place while one of a lower tier could
+  give way.
 
 Rooms: `state` (messages, effects, a run), `machine` (submission, dispatch, deadlines),
 `hearing` (what workers say), `ending` (how runs end), `telling` (what others see), on one
 `pool`; `order` (who is next), `workers` (who is alive), `estimate` (how long), `views` (what
-operators see), `actor` (the shell), `effects` (its hands), `config`, `metrics`.
+operators see), `gate` (who is let in) with its own rooms `tiers`, `budgets`, `waits`,
+`promises`, `admission` and `degradation`, `quarantine` (who keeps dying), `actor` (the
+shell), `effects` (its hands), `config`, `metrics`.
 """
 
 from actors.scheduler.actor import SchedulerActor

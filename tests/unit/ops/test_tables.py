@@ -184,3 +184,11 @@ def test_a_reload_reads_the_file_anew_under_the_same_flags(tmp_path: Path) -> No
     path.unlink()
     with pytest.raises(BadSetting, match="There is no settings file"):
         reloaded(settings)
+
+
+def test_the_example_of_the_readme_is_a_settings_file() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    example = readme.split("```toml\n")[1].split("```")[0]
+    settings = load({}, {}, tomllib.loads(example))
+    assert settings.pools == ("capable", "fast")
+    assert settings.tiers["free"].budget == BudgetConfig(size=60_000_000, refill=20_000)
