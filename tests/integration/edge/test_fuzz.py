@@ -7,6 +7,7 @@ A short form runs with the other tests; `make fuzz` makes at least 5,000 request
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ from tests.integration.edge.test_strangers import owned
 
 CASES = int(os.environ.get("PARLEY_FUZZ_CASES", "0"))
 SEED = int(os.environ.get("PARLEY_FUZZ_SEED", "1"))
-CASES_SHORT = 4
+CASES_SHORT = 3
+CASES_A_ROUND = 60
 NAMES = {"chatId": "chat_id", "runId": "run_id", "messageId": "message_id", "keyId": "key_id"}
 NAMES |= {"fileId": "file_id", "responseId": "response_id"}
 UNTRIED = {"/usage": "asks a scheduler for what these tests' one does not tell"}
@@ -41,21 +43,24 @@ def edge_settings() -> dict[str, Any]:
     }
 
 
-def fuzz(
-    operation: Any,
-    who: Mapping[str, str],
-    ids: Mapping[str, str],
-    cases: int,
-    statuses: list[int],
-) -> None:
-    """Make `cases` requests of an operation, half of them with ids that are there, and note
-    the statuses that come."""
+@dataclass(frozen=True)
+class Wanted:
+    """So many requests, proved by `who`, half of them with the ids that are there."""
+
+    who: Mapping[str, str]
+    ids: Mapping[str, str]
+    cases: int
+    seed: int
+
+
+def fuzz(operation: Any, wanted: Wanted, statuses: list[int]) -> None:
+    """Make the requests of an operation and note the statuses that come."""
     modes = st.sampled_from([GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
     strategy = modes.flatmap(lambda mode: operation.as_strategy(generation_mode=mode))
 
-    @seed(SEED)
+    @seed(wanted.seed)
     @settings(
-        max_examples=cases,
+        max_examples=wanted.cases,
         deadline=None,
         database=None,
         phases=[Phase.generate],
@@ -65,8 +70,8 @@ def fuzz(
     def request(case: Any, *, known: bool) -> None:
         if known:
             for name in case.path_parameters or {}:
-                case.path_parameters[name] = ids.get(NAMES.get(name, ""), "x")
-        headers = {**(case.headers or {}), **who}
+                case.path_parameters[name] = wanted.ids.get(NAMES.get(name, ""), "x")
+        headers = {**(case.headers or {}), **wanted.who}
         headers.pop("Accept", None)
         answer = case.call(headers=headers, timeout=30)
         statuses.append(answer.status_code)
@@ -94,21 +99,23 @@ async def test_described_requests_get_described_answers(
     operations: list[Any] = [found.ok() for found in schema.get_all_operations()]  # type: ignore[union-attr]
     operations = [operation for operation in operations if operation.path not in UNTRIED]
     assert len(operations) > 40
-    cases = -(-CASES // len(operations)) if CASES else CASES_SHORT
-    made = 0
-    lines: list[str] = []
+    seen: dict[str, list[int]] = {operation.label: [] for operation in operations}
     broken: list[str] = []
-    for operation in operations:
-        mine = await owned(stack)
-        statuses: list[int] = []
-        try:
-            await asyncio.to_thread(fuzz, operation, mine.headers, mine.ids, cases, statuses)
-        except Exception as error:  # noqa: BLE001 - one operation's failure hides no other's
-            broken.append(f"{operation.label}: {error!r:.2000}")
-        made += len(statuses)
-        lines.append(f"  {operation.label}: {sorted(set(statuses))}")
-    with capsys.disabled():
-        if CASES:
+    round_ = 0
+    while not broken and (round_ == 0 or sum(map(len, seen.values())) < CASES):
+        for operation in operations:
+            mine = await owned(stack)
+            wanted = Wanted(
+                mine.headers, mine.ids, CASES_A_ROUND if CASES else CASES_SHORT, SEED + round_
+            )
+            try:
+                await asyncio.to_thread(fuzz, operation, wanted, seen[operation.label])
+            except Exception as error:  # noqa: BLE001 - one operation's failure hides no other's
+                broken.append(f"{operation.label}: {error!r:.2000}")
+        round_ += 1
+    if CASES:
+        made = sum(map(len, seen.values()))
+        lines = [f"  {len(s):5} {label}: {sorted(set(s))}" for label, s in seen.items()]
+        with capsys.disabled():
             print(f"\n{made} requests of {len(operations)} operations", *lines, sep="\n")  # noqa: T201
     assert not broken, "\n".join(broken)
-    assert made >= CASES
