@@ -22,7 +22,8 @@ Invariants:
   give way.
 
 Rooms: `state` (messages, effects, a run), `machine` (submission, dispatch, deadlines),
-`hearing` (what workers say), `ending` (how runs end), `telling` (what others see), on one
+`hearing` (what workers say), `ending` (how runs end), `readers` (runs that only a dead
+edge read), `telling` (what others see), on one
 `pool`; `order` (who is next), `workers` (who is alive), `estimate` (how long), `views` (what
 operators see), `gate` (who is let in) with its own rooms `tiers`, `budgets`, `waits`,
 `promises`, `admission` and `degradation`, `quarantine` (who keeps dying), `actor` (the

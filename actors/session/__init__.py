@@ -5,7 +5,8 @@ rebuilt from history, and passivated when idle. It decides whether a prompt is t
 the context of the turn, keeps one active run a chat, and closes the run: the answer is in
 history before the terminal event is in the log.
 
-Accepts (durable stream `SESS`, at least once): `SubmitPrompt`, `CancelRun`, `RunFinished`.
+Accepts (durable stream `SESS`, at least once): `SubmitPrompt`, `CancelRun`, `RunFinished`; for
+responses of the API, which its hosts keep beside chats, `SubmitResponse` (ADR 0021).
 Emits: `RunSpec` to `RUNS`, `PromptAccepted` or `PromptRejected` and `CancelReply` to whoever
 asked, `CancelQueued` requests to the scheduler, the terminal event to the run's log,
 `FoldWanted` to `FOLD`.
@@ -25,6 +26,7 @@ Rooms: `state` (messages, effects, a run's progress), `machine` (the way in, fai
 share), `memory` (what is remembered beyond the window), `context` (the prompt of a turn),
 `exchanges` (messages as a model reads them), `retrieval` (older turns, found and quoted) with its
 index `sqlite_retrieval`, `folding` (when the summarizer is asked), `outcomes` (how an end looks),
+`responses` (the keeper of a response) with its `responses_state`,
 `titles`, `actor` (the shell of all chats of a host), `effects` (its hands), `config`, `metrics`.
 """
 

@@ -1,6 +1,7 @@
 """One suite for every text codec."""
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from actors.runtime.byte_codec import ByteCodec
 from actors.runtime.tokenizer import BadTokenizer, HfTextCodec, printable_tokens
 from contracts.errors import Refused
-from contracts.ports.text import TextCodec, Turn
+from contracts.ports.text import TextCodec, ToolCall, Turn
 from tests.support.random_model import SPECIAL, random_llama, sentences
 
 ODD = "naïve Größe 東京 привет 🙂🏳️‍🌈 …\n\tdef f(x):\r\n"
@@ -139,3 +140,51 @@ def test_printable_tokens_are_words() -> None:
     chosen = printable_tokens(codec, 200)
     assert len(chosen) == 200
     assert codec.decode(chosen).replace(" ", "").isalpha()
+
+
+TOOL_TEMPLATE = (
+    "{% if tools %}<|system|>Tools:{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
+    " Call with <tool_call>.<|end|>{% endif %}"
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+    "{% for call in m.tool_calls %}<tool_call>{{ call.function.name }}"
+    "{{ call.function.arguments | tojson }}</tool_call>{% endfor %}<|end|>{% endfor %}"
+    "<|assistant|>"
+)
+TOOL = {"type": "function", "function": {"name": "add", "description": "Adds <|end|>."}}
+
+
+def tool_codec(tmp_path: Path) -> HfTextCodec:
+    shutil.copytree(random_llama(), tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").write_text(TOOL_TEMPLATE, "utf-8")
+    return HfTextCodec.load(tmp_path / "model")
+
+
+def test_template_with_tools_says_so_and_shows_tools_and_calls(tmp_path: Path) -> None:
+    codec = tool_codec(tmp_path)
+    assert codec.tool_form == "hermes"
+    assert HfTextCodec.load(random_llama()).tool_form == ""
+    turns = [
+        Turn("user", "hi"),
+        Turn("assistant", "", (ToolCall("c1", "add", '{"a": 1}'),)),
+        Turn("tool", "2", call_id="c1"),
+    ]
+    said = codec.decode(codec.render_chat(turns, [TOOL]))
+    assert '"name": "add"' in said
+    assert '<tool_call>add{"a": 1}</tool_call>' in said
+    assert "Tools" not in codec.decode(codec.render_chat(turns))
+
+
+def test_special_token_in_a_tool_stays_text(tmp_path: Path) -> None:
+    codec = tool_codec(tmp_path)
+    tokens = codec.render_chat([Turn("user", "hi")], [TOOL])
+    (end,) = codec.eos_tokens
+    assert tokens.count(end) == 2
+    assert "Adds <|end|>." in codec.decode(tokens)
+
+
+def test_token_bytes_joined_are_the_text(codec: TextCodec) -> None:
+    # Only a byte-level vocabulary knows the bytes of a token that is half a character.
+    exact = not isinstance(codec, HfTextCodec) or codec._table is not None
+    for text in (*sentences(20, seed=5), ODD):
+        if exact or text.isascii():
+            assert b"".join(map(codec.token_bytes, codec.encode(text))).decode() == text
