@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from actors.scheduler.config import SchedulerConfig, TierConfig
+from actors.scheduler.journal import Recollection
 from actors.scheduler.machine import SchedulerMachine
 from actors.scheduler.order import Order
 from ops.bench.schedule.gpu import GpuModel
@@ -92,10 +93,10 @@ def play(scenario: Scenario, contender: Contender, seed: int) -> Outcome:
     workers = tuple(f"gpu-{index}" for index in range(len(scenario.gpus)))
     config = replace(bench_config(scenario), **contender.changes)  # type: ignore[arg-type]
 
-    def make_machine(term: int, now_ms: int) -> SchedulerMachine:
+    def make_machine(term: int, now_ms: int, known: Recollection | None) -> SchedulerMachine:
         order = contender.order
         made = None if order is None else order(Setting(workers, lengths, seed))
-        machine = SchedulerMachine(config, term, now_ms, made)
+        machine = SchedulerMachine(config, term, now_ms, made, known)
         if contender.wrap is not None:
             machine._pool.order = contender.wrap(machine._pool.order)
         return machine

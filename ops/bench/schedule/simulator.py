@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from actors.scheduler.journal import JournalEntry, Recollection
 from actors.scheduler.machine import SchedulerMachine
 from actors.scheduler.state import (
     Answer,
@@ -48,8 +49,9 @@ from ops.bench.schedule.history import Cost, Fault, Length, Outcome
 from ops.bench.schedule.prompts import Ending, Prompt, Record, Workload
 from ops.bench.schedule.worker import Worker
 
-MakeMachine = Callable[[int, int], SchedulerMachine]
-"""Makes the machine of a term (its number, the time in milliseconds)."""
+MakeMachine = Callable[[int, int, Recollection | None], SchedulerMachine]
+"""Makes the machine of a term: its number, the time in milliseconds, and what earlier ones left
+(None: nothing is to outlive it)."""
 
 _TICK_US = 50_000
 _NOTICED_US = 5_000
@@ -97,7 +99,10 @@ class Simulation:
         self._opening = workload.opening()
         self._make_machine = make_machine
         self._term = 1
-        self._machine: SchedulerMachine | None = make_machine(self._term, self._now_ms())
+        self._journal: list[JournalEntry] = []
+        self._machine: SchedulerMachine | None = make_machine(
+            self._term, self._now_ms(), Recollection() if faults else None
+        )
         self._asks = asks
         self._until_us = until_us
         self._faults = tuple(faults)
@@ -227,6 +232,8 @@ class Simulation:
                 answer = self._perform(effect)
                 if answer is not None:
                     told.append(answer)
+            if self._faults and (entry := self._machine.journal_entry(self._now_ms())) is not None:
+                self._journal.append(entry)
 
     def _perform(self, effect: Effect) -> SchedulerMessage | None:
         match effect:
@@ -294,9 +301,11 @@ class Simulation:
         self._at(self.now_us + fault.lasts_us, partial(setattr, worker, "alive", True))
 
     def _take_over(self) -> None:
-        """Another scheduler holds the lease: what is not acknowledged comes again, in order."""
+        """Another scheduler holds the lease: it reads the journal, and what is not acknowledged
+        comes again, in order."""
         self._term += 1
-        self._machine = self._make_machine(self._term, self._now_ms())
+        known = Recollection(self._journal)
+        self._machine = self._make_machine(self._term, self._now_ms(), known)
         for delivery, spec in list(self._unsettled.items()):
             self._tell(RunSubmitted(spec, delivery, redelivered=True))
 

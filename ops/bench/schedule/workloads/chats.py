@@ -22,7 +22,7 @@ class ChatShape:
     light_users: int = 60
     heavy_rate: float = 1.2
     light_rate: float = 0.008
-    duration_s: float = 600.0
+    duration_s: float = 300.0
     hot_share: float = 0.15
     hot_tokens: int = 6_000
     begin_tokens: int = 900
