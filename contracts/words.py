@@ -4,9 +4,11 @@ A word is a run of letters and digits, folded in case and without accents. Chine
 Japanese are written without spaces: there each two neighbouring characters are a word.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 WORD_MAX = 40
 """A longer run of letters is known by its beginning."""
@@ -15,6 +17,7 @@ TEXT_MAX = 20_000
 INDEXED_MAX = 256
 """Different words of a message that are searched, the first ones."""
 
+_UNBROKEN = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
 _CJK = ((0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF))
 
 
@@ -29,6 +32,17 @@ class Word:
 
 def words_in(text: str) -> Iterator[Word]:
     """Yield the words of `text` in order."""
+    for match in _UNBROKEN.finditer(text):
+        part = match[0]
+        if part.isascii():
+            yield Word(part.lower()[:WORD_MAX], match.start(), match.end())
+        else:
+            for word in _words_of(part):
+                yield Word(word.text, match.start() + word.start, match.start() + word.end)
+
+
+def _words_of(text: str) -> Iterator[Word]:
+    """Yield the words of a text without ASCII's spaces and signs."""
     start = 0
     while start < len(text):
         if not text[start].isalnum():
@@ -53,6 +67,9 @@ def words_in(text: str) -> Iterator[Word]:
 
 def indexed_words(text: str) -> tuple[str, ...]:
     """Return the different words by which a message is found, in order of appearance."""
+    if text.isascii():
+        runs = _UNBROKEN.findall(text[:TEXT_MAX].lower())
+        return tuple(islice(dict.fromkeys(run[:WORD_MAX] for run in runs), INDEXED_MAX))
     found: dict[str, None] = {}
     for word in words_in(text[:TEXT_MAX]):
         found[word.text] = None

@@ -26,8 +26,7 @@ def words_of(content: str) -> str:
 
 
 def index(db: sqlite3.Connection, number: int, user_id: str, content: str) -> None:
-    """Make a message findable for its owner, by its present content."""
-    db.execute("DELETE FROM found_messages WHERE rowid = ?", (number,))
+    """Make a message findable for its owner, once: by its content when that is final."""
     words = words_of(content)
     if words:
         db.execute(

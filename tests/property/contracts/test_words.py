@@ -38,6 +38,11 @@ def test_text_is_found_by_each_of_its_words_and_their_beginnings(text: str) -> N
     assert not found_in(words, ["nosuchwordatall"])
 
 
+@given(texts | st.text("aB9 _-.é中", max_size=60))
+def test_indexed_words_are_the_different_words_in_order(text: str) -> None:
+    assert indexed_words(text) == tuple(dict.fromkeys(word.text for word in words_in(text)))
+
+
 @given(texts)
 def test_words_of_words_are_themselves(text: str) -> None:
     once = {word.text for word in words_in(text)}

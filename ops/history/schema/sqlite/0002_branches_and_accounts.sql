@@ -46,7 +46,7 @@ CREATE TABLE shares (
 -- The words of a message (contracts/words.py) and, as one more word, whose it is. The row id
 -- is the message's number.
 CREATE VIRTUAL TABLE found_messages USING fts5 (
-    owner, words, tokenize = "unicode61 remove_diacritics 0", prefix = '2 3'
+    owner, words, tokenize = "unicode61 remove_diacritics 0"
 );
 
 -- Both functions belong to the connection that migrates (sqlite_file.py).
