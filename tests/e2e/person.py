@@ -41,6 +41,12 @@ class Person:
         await self.page.get_by_role("button", name="Account:").click()
         await self.page.get_by_role("button", name="Log out").click()
 
+    async def opens_settings(self) -> None:
+        """Open the settings by the menu of the account."""
+        await self.page.get_by_role("button", name="Account:").click()
+        await self.page.get_by_role("button", name="Settings").click()
+        await expect(self.page.get_by_role("dialog", name="Settings")).to_be_visible()
+
     @property
     def field(self) -> Locator:
         """Where a message is written."""

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import type { RunEvent } from "../src/api/types.ts";
-import { backoffMs, follow, type FollowPorts, STALL_MS } from "../src/stream/follow.ts";
+import { backoffMs, follow, type FollowPorts, QUIET_MS, STALL_MS } from "../src/stream/follow.ts";
 import { answer, numbered, wire } from "./events.ts";
 
 type Open = (after: number, signal: AbortSignal) => Response | Promise<Response>;
@@ -125,6 +125,42 @@ test("a connection that goes silent is given up and resumed", async () => {
     assert.deepEqual(cursors, [0, 3]);
   } finally {
     mock.timers.reset();
+  }
+});
+
+test("a page that wakes up gives up a connection that has been too quiet, no other", async () => {
+  for (const [quietMs, expected] of [[QUIET_MS + 1, 2], [1_000, 1]] as const) {
+    let now = 0;
+    let check: (sure: boolean) => void = () => undefined;
+    let opened = 0;
+    const control = new AbortController();
+    const silent = new ReadableStream({
+      start: (stream) => stream.enqueue(new TextEncoder().encode(wire(EVENTS.slice(0, 2)))),
+    });
+    const reading = follow(
+      {
+        open: async () => (opened++ === 0 ? new Response(silent) : new Response(wire(EVENTS))),
+        retryable: () => true,
+        onEvent: () => undefined,
+        onConnection: () => undefined,
+        onDoubt: (doubt) => {
+          check = doubt;
+          return () => undefined;
+        },
+        nowMs: () => now,
+        online: () => true,
+        pause: async () => undefined,
+        random: () => 0,
+      },
+      control.signal,
+    );
+    for (let turns = 0; turns < 50; turns++) await new Promise(setImmediate);
+    now = quietMs;
+    check(false);
+    for (let turns = 0; turns < 50; turns++) await new Promise(setImmediate);
+    assert.equal(opened, expected);
+    control.abort();
+    await reading;
   }
 });
 

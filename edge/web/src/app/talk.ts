@@ -3,7 +3,7 @@
 import { api, type Ask } from "../api/client.ts";
 import type { Attachment, Problem } from "../api/types.ts";
 import type { FollowEnd } from "../stream/follow.ts";
-import { ended } from "../stream/run.ts";
+import { ended, newRun } from "../stream/run.ts";
 import { runWords } from "../stream/words.ts";
 import { finishedAnswer, joined, sentMessage, titleFrom, upTo } from "./chats.ts";
 import { LiveRun, type LiveWatch } from "./live.ts";
@@ -20,6 +20,8 @@ const GO_ON = "Go on where you stopped.";
 export class Talk {
   readonly #parley: Parley;
   #live: LiveRun | null = null;
+  /** The chat of a first prompt is being made. */
+  #start: { stopped: boolean } | null = null;
 
   constructor(parley: Parley) {
     this.#parley = parley;
@@ -62,13 +64,13 @@ export class Talk {
       store.set({ notice: "Still answering. Stop it, or send when it has finished." });
       return false;
     }
-    store.set({ refusal: null, notice: "", editing: null });
-    const chatId = store.state.chatId ?? (await this.#newChat(ask));
-    if (chatId === null) return false;
-    this.#parley.moved();
     const kept = upTo(store.state.messages, ask);
     const isNew = ask.place === undefined || !("beside" in ask.place);
-    store.set({ messages: isNew ? [...kept, sentMessage(ask)] : kept });
+    const messages = isNew ? [...kept, sentMessage(ask)] : kept;
+    this.#parley.moved();
+    store.set({ refusal: null, notice: "", editing: null, messages });
+    const chatId = store.state.chatId ?? (await this.#newChat(ask));
+    if (chatId === null) return false;
     this.#follow(new LiveRun(chatId, ask, this.#watch(chatId)));
     return true;
   }
@@ -80,6 +82,7 @@ export class Talk {
 
   /** Stops the answer in flight; nothing else if there is none. */
   stop(): void {
+    if (this.#start !== null) this.#start.stopped = true;
     if (this.#live === null) return;
     this.#parley.store.set({ notice: "" });
     void this.#live.stop();
@@ -89,6 +92,7 @@ export class Talk {
   leave(): void {
     const live = this.#live;
     this.#live = null;
+    this.#start = null;
     this.#parley.run.set({ view: null });
     live?.leave();
   }
@@ -98,20 +102,38 @@ export class Talk {
     return model === null ? {} : { model };
   }
 
-  /** Makes the chat of a first prompt; null when that was refused (and is shown). */
+  /** Makes the chat of a first prompt; null when that was refused or stopped (and is shown), or
+   * the user has gone elsewhere. */
   async #newChat(ask: Ask): Promise<string | null> {
+    const { store, run } = this.#parley;
+    const start = { stopped: false };
+    this.#start = start;
+    run.set({ view: newRun() });
+    store.set({ answering: "", pinned: ask.key });
     try {
       const chat = await api.createChat(titleFrom(ask.content));
       const { chatId } = chat;
-      this.#parley.moved();
-      this.#parley.store.set({ chatId });
       this.#parley.library.mark(chatId, chat, true);
+      if (this.#start !== start) return null;
+      this.#parley.moved();
+      store.set({ chatId });
       history.pushState(null, "", `#/chat/${chatId}`);
-      return chatId;
+      if (!start.stopped) return chatId;
+      this.#notBegun(STOPPED, ask);
     } catch (error) {
-      this.#refuse(problemOf(error), ask);
-      return null;
+      if (this.#start === start) this.#notBegun(problemOf(error), ask);
+    } finally {
+      if (this.#start === start) this.#start = null;
     }
+    return null;
+  }
+
+  #notBegun(problem: Problem, ask: Ask): void {
+    const { store, run } = this.#parley;
+    run.set({ view: null });
+    const messages = store.state.messages.filter((message) => message.key !== ask.key);
+    store.set({ answering: null, pinned: null, messages });
+    this.#refuse(problem, ask);
   }
 
   #watch(chatId: string): LiveWatch {

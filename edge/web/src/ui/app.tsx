@@ -8,6 +8,7 @@ import { Conversation } from "./conversation.tsx";
 import { Dialogs } from "./dialogs.tsx";
 import { Icon } from "./icons.tsx";
 import { commandOf, type Command } from "./keys.ts";
+import { fetchAhead } from "./lazily.ts";
 import { Sidebar } from "./sidebar.tsx";
 import { Welcome } from "./welcome.tsx";
 
@@ -34,6 +35,7 @@ function Chats({ parley }: { readonly parley: Parley }) {
   useEffect(() => {
     document.title = state.chatId === null ? "Parley" : `${title} · Parley`;
   }, [title, state.chatId]);
+  useEffect(fetchAhead, []);
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent): void => {
       const command = commandOf(event);

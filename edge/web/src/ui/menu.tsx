@@ -4,8 +4,8 @@ import { useId, useRef, useState } from "preact/hooks";
 const GAP_PX = 4;
 
 interface MenuProps {
-  /** What the button is called. */
-  readonly label: string;
+  /** What the button is called, if not by its own words. */
+  readonly label?: string;
   readonly button: ComponentChildren;
   readonly class: string;
   readonly children: ComponentChildren;

@@ -123,13 +123,13 @@ function Account({ parley, state }: { readonly parley: Parley; readonly state: P
   return (
     <Menu
       class="quiet who"
-      label={`Account: ${name}`}
       button={
         <>
-          <span class="avatar" aria-hidden="true">
-            {name[0]?.toUpperCase()}
+          <span class="avatar" data-letter={name[0]?.toUpperCase()} />
+          <span class="title">
+            <span class="unseen">Account: </span>
+            {name}
           </span>
-          <span class="title">{name}</span>
           <Icon name="chevron" />
         </>
       }
