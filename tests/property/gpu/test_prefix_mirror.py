@@ -1,6 +1,6 @@
 """What the mirror says is cached is cached, for every engine's block size."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.gpu.prefix_mirror import PrefixMirror
@@ -17,6 +17,7 @@ def prompts(draw: st.DrawFn) -> tuple[int, ...]:
     return (*stem, *draw(st.lists(st.integers(0, 9), min_size=1, max_size=70)))
 
 
+@settings(deadline=None)
 @given(
     size=st.sampled_from([1, 4, 16, 32, 48, 64, 128]),
     room=st.integers(0, 2_000),

@@ -143,6 +143,7 @@ def _play(world: World, steps: list[tuple[str, str, int]]) -> None:
 
 
 @given(steps=STEPS)
+@settings(deadline=None)
 def test_index_agrees_with_the_caches_once_messages_arrive_again(
     steps: list[tuple[str, str, int]],
 ) -> None:
@@ -186,7 +187,7 @@ JUNK = st.builds(
 
 
 @given(junk=st.lists(JUNK, max_size=30), now=st.lists(st.integers(-(10**6), 10**15), max_size=30))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_junk_bounds_what_the_index_claims_and_holds(
     junk: Sequence[PrefixChanged], now: list[Any]
 ) -> None:
