@@ -198,6 +198,19 @@ class Backlog:
                 level.extend(range(2 * index + 1, min(2 * index + 3, len(heap))))
         return found
 
+    def nearest(self, limit: int) -> list[User]:
+        """Return up to `limit` users that may be chosen, by their tags."""
+        heap, found = list(self._heap), list[User]()
+        while heap and len(found) < limit:
+            key, arrival, mark, user = heappop(heap)
+            if user.mark != mark:
+                continue
+            if key < user.tag:
+                heappush(heap, (user.tag, arrival, mark, user))
+            else:
+                found.append(user)
+        return found
+
     def sample(self) -> tuple[list[User], int, int]:
         """Return some users that may be chosen, spread evenly, and the ratio of all of them to
         those, as numerator and denominator; takes constant time."""

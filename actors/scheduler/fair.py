@@ -410,14 +410,15 @@ class FairOrder:
         return len(self._tier_of(tier))
 
     def first(self, limit: int) -> list[Run]:
-        """Return up to `limit` waiting runs in the order of their start tags."""
+        """Return up to `limit` waiting runs in the order of their start tags; without those of
+        users who have all the runs on workers that they may have."""
         keyed: list[tuple[int, int, int, Run]] = []
         for tier in self._tiers.values():
             ahead = 0
             front = list(tier.front.values())[:limit]
             keyed.extend((tier.tag, 0, run.arrival, run) for run in front)
             queue: list[tuple[int, int, Run]] = []
-            for user in tier.users.values():
+            for user in tier.nearest(limit):
                 tag = user.tag
                 for run in first_runs(user, limit):
                     queue.append((tag, run.arrival, run))
