@@ -11,7 +11,7 @@ from edge.cursors import CursorSigner
 from edge.expiring import ExpiringCache
 from edge.models import PoolBoard
 from edge.problems import InvalidRequest
-from edge.throttle import FailureThrottle
+from edge.throttle import FailureThrottle, address_key
 
 values = st.lists(st.integers(-(2**53), 2**53) | st.text(printable, max_size=20), max_size=3)
 
@@ -161,3 +161,32 @@ def test_pool_that_nobody_configured_is_not_remembered() -> None:
     board = PoolBoard(["p"], silence_ms=100)
     board.hear(_status(pool="other"), 0)
     assert board.last("other") is None
+
+
+def test_throttle_forgets_an_attempt_that_was_taken_back() -> None:
+    throttle = FailureThrottle(limit=2, window_ms=1_000)
+    for _ in range(5):
+        throttle.failed("a", 0)
+        throttle.taken_back("a")
+    throttle.taken_back("nobody")
+    throttle.failed("a", 10)
+    assert throttle.wait_ms("a", 20) == 0
+    throttle.failed("a", 20)
+    assert throttle.wait_ms("a", 20) == 990
+    throttle.taken_back("a")
+    assert throttle.wait_ms("a", 20) == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "key"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", ""),
+        ("localhost", "localhost"),
+    ],
+)
+def test_addresses_of_one_network_are_one_key(host: str, key: str) -> None:
+    assert address_key(host) == key
