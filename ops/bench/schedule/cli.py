@@ -11,9 +11,10 @@ from ops.bench.schedule.table_a import table_a
 from ops.bench.schedule.table_b import table_b
 from ops.bench.schedule.table_c import table_c
 from ops.bench.schedule.table_d import table_d
+from ops.bench.schedule.table_more import table_ablation, table_mooncake
 from ops.bench.schedule.tables import Progress, Report
 from ops.bench.schedule.truth import compare_live
-from ops.bench.schedule.workloads.traces import TraceMissing
+from ops.bench.schedule.workloads.traces import TraceMissing, traces_folder
 
 _LIVE_PROMPTS = 300
 Build = Callable[[Path | None, list[int], Progress], Report]
@@ -22,6 +23,10 @@ _TABLES: dict[str, Build] = {
     "B": lambda _, seeds, progress: table_b(seeds, progress),
     "C": lambda _, seeds, progress: table_c(seeds, progress),
     "D": lambda _, seeds, progress: table_d(seeds, progress),
+    "mooncake": lambda traces, seeds, progress: table_mooncake(
+        traces_folder(traces), seeds, progress
+    ),
+    "ablation": lambda _, seeds, progress: table_ablation(seeds, progress),
 }
 
 

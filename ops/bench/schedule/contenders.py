@@ -1,7 +1,9 @@
 """The policies that the tables compare, by the names that they have there."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from actors.scheduler.config import SchedulerConfig
 from actors.scheduler.order import Order
 from ops.bench.schedule.policies.dlpm import Dlpm
 from ops.bench.schedule.policies.plain import (
@@ -47,7 +49,7 @@ def own_room() -> list[Contender]:
         "round robin": lambda _: RoundRobinUsers(),
         **_vtc_orders({}),
     }
-    strict = Contender(f"{OWN}, Q = 0", changes={"slack_tokens": 0})
+    strict = Contender(f"{OWN}, Q = 0", changed=_slack(0))
     return [*(Contender(name, make) for name, make in orders.items()), strict, Contender(OWN)]
 
 
@@ -58,7 +60,7 @@ def many_gpus() -> list[Contender]:
         Contender("FCFS, LMETRIC", lambda s: Lmetric(s.workers)),
         Contender("VTC", lambda _: Vtc()),
         Contender("DLPM 5k", lambda _: Dlpm()),
-        Contender("SFQ, Q = 0", changes={"slack_tokens": 0}),
+        Contender("SFQ, Q = 0", changed=_slack(0)),
         Contender(OWN),
     ]
 
@@ -66,7 +68,11 @@ def many_gpus() -> list[Contender]:
 def slack_ablation() -> list[Contender]:
     """Return production's order with other slacks, in tokens of prefill."""
     slacks = (0, 1_000, 2_000, 4_000, 8_000, 16_000, 64_000)
-    return [Contender(f"Q = {slack:,}", changes={"slack_tokens": slack}) for slack in slacks]
+    return [Contender(f"Q = {slack:,}", changed=_slack(slack)) for slack in slacks]
+
+
+def _slack(tokens: int) -> Callable[[SchedulerConfig], SchedulerConfig]:
+    return lambda config: replace(config, slack_tokens=tokens)
 
 
 def _within_peak(order: Order) -> Order:

@@ -1,7 +1,7 @@
 """A workload on a set of GPUs under one policy: what a cell of a table is made of."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from actors.scheduler.config import SchedulerConfig, TierConfig
 from actors.scheduler.journal import Recollection
@@ -31,13 +31,13 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A policy by name: an order of its own, or production's (`order` None), with changes to
-    the scheduler's configuration. `wrap` puts something around whichever it is."""
+    """A policy by name: an order of its own, or production's (`order` None) as `changed`
+    configures it. `wrap` puts something around whichever it is."""
 
     name: str
     order: Callable[[Setting], Order] | None = None
     wrap: Callable[[Order], Order] | None = None
-    changes: Mapping[str, object] = field(default_factory=dict)
+    changed: Callable[[SchedulerConfig], SchedulerConfig] = lambda config: config
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def play(scenario: Scenario, contender: Contender, seed: int) -> Outcome:
     """Return what happens: the same for the same seed."""
     lengths: dict[str, int] = {}
     workers = tuple(f"gpu-{index}" for index in range(len(scenario.gpus)))
-    config = replace(bench_config(scenario), **contender.changes)  # type: ignore[arg-type]
+    config = contender.changed(bench_config(scenario))
 
     def make_machine(term: int, now_ms: int, known: Recollection | None) -> SchedulerMachine:
         order = contender.order

@@ -32,7 +32,7 @@ GPU = GpuModel(
     block_tokens=32,
 )
 _WARM_UP_S = 60.0
-_COLUMNS = (
+COLUMNS = (
     Column("tokens_s", "tok/s"),
     Column("hit", "hit rate", 3),
     Column("goodput", "goodput (TTFT < 2 s), run/s", 1),
@@ -96,7 +96,7 @@ def table_c(seeds: Sequence[int], progress: Progress) -> Report:
     report.add(
         "## C. Prefixes on several GPUs",
         _setting(len(seeds)),
-        figures(found, _COLUMNS, "policy"),
+        figures(found, COLUMNS, "policy"),
         "Gates: "
         + "; ".join(
             f"{name}: {ratio:.2f} ({_verdict(ratio, relation, limit)})"

@@ -2,11 +2,12 @@
 
 import csv
 import gzip
-import json
 import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
 
 from contracts.block_keys import BLOCK_TOKENS, KEYS_MAX
 from contracts.errors import ParleyError
@@ -16,6 +17,7 @@ from ops.bench.schedule.workloads.users import ZipfUsers
 VTC_TRACE = "vtc_real.csv"
 MOONCAKE_TRACE = "mooncake_conversation.jsonl.gz"
 _MOONCAKE_BLOCK = 512
+_MOONCAKE_MAX_TOKENS = 2_048
 
 
 class TraceMissing(ParleyError):
@@ -30,7 +32,8 @@ def traces_folder(told: Path | None) -> Path | None:
     return next((place for place in places if place is not None and place.is_dir()), None)
 
 
-def _file(folder: Path | None, name: str) -> Path:
+def trace_file(folder: Path | None, name: str) -> Path:
+    """Return the trace's path. Raises TraceMissing."""
     if folder is None or not (folder / name).exists():
         raise TraceMissing(f"The trace {name} is not here; say where with --traces DIR.")
     return folder / name
@@ -45,7 +48,7 @@ def vtc_real(folder: Path | None, *, declared: bool = True) -> OpenWorkload:
     Raises TraceMissing.
     """
     prompts = []
-    with _file(folder, VTC_TRACE).open(newline="") as lines:
+    with trace_file(folder, VTC_TRACE).open(newline="") as lines:
         for number, row in enumerate(csv.DictReader(lines)):
             length = int(row["output_tokens"])
             prompts.append(
@@ -61,12 +64,18 @@ def vtc_real(folder: Path | None, *, declared: bool = True) -> OpenWorkload:
     return OpenWorkload(prompts)
 
 
-def mooncake(folder: Path | None, seed: int, *, until_s: float, users: int = 200) -> "Mooncake":
-    """Return Mooncake's conversation trace, its first `until_s` seconds.
+def mooncake(file: Path, seed: int, *, until_s: float, users: int = 200) -> "Mooncake":
+    """Return Mooncake's conversation trace, its first `until_s` seconds."""
+    return Mooncake(file, seed, until_s, users)
 
-    Raises TraceMissing.
-    """
-    return Mooncake(_file(folder, MOONCAKE_TRACE), seed, until_s, users)
+
+class _Row(msgspec.Struct):
+    """A line of the trace; times in milliseconds."""
+
+    timestamp: int
+    input_length: int
+    output_length: int
+    hash_ids: list[int]
 
 
 class Mooncake:
@@ -83,30 +92,30 @@ class Mooncake:
 
     def opening(self) -> Iterator[Prompt]:
         """Yield the requests as they came."""
-        with gzip.open(self._file, "rt") as lines:
+        decoder = msgspec.json.Decoder(_Row)
+        with gzip.open(self._file, "rb") as lines:
             for number, line in enumerate(lines):
-                row = json.loads(line)
-                if row["timestamp"] > self._until_ms:
+                row = decoder.decode(line)
+                if row.timestamp > self._until_ms:
                     return
                 yield self._prompt(number, row)
 
     def following(self, record: object) -> None:
         """Nothing follows: the trace has all turns."""
 
-    def _prompt(self, number: int, row: dict[str, int | list[int]]) -> Prompt:
-        hashes, length = row["hash_ids"], int(row["input_length"])  # type: ignore[arg-type]
-        assert isinstance(hashes, list)
+    def _prompt(self, number: int, row: _Row) -> Prompt:
+        hashes = row.hash_ids
         first = (hashes[0], hashes[1]) if len(hashes) > 1 else (hashes[0], -1 - number)
         chat = self._chats.setdefault(first, f"chat-{number}")
         keys = tuple(block_name(block, part) for block in hashes for part in range(self._parts))
-        output = max(1, int(row["output_length"]))  # type: ignore[arg-type]
+        output = max(1, row.output_length)
         return Prompt(
             name=f"mooncake-{number}",
             user=self._draw.user_of(chat),
-            at_us=int(row["timestamp"]) * 1_000,  # type: ignore[arg-type]
-            prompt_tokens=length,
+            at_us=row.timestamp * 1_000,
+            prompt_tokens=row.input_length,
             output_tokens=output,
-            max_tokens=2_048 if output <= 2_048 else output,
+            max_tokens=max(_MOONCAKE_MAX_TOKENS, output),
             chat=chat,
-            keys=keys[: (length - 1) // BLOCK_TOKENS][:KEYS_MAX],
+            keys=keys[: (row.input_length - 1) // BLOCK_TOKENS][:KEYS_MAX],
         )
