@@ -26,12 +26,13 @@ _FORMS: dict[ErrorCode, tuple[int, str, str]] = {
     "invalid_value": (400, "invalid_request_error", "invalid_value"),
     "unknown_model": (404, "invalid_request_error", "model_not_found"),
     "prompt_too_long": (400, "invalid_request_error", "context_length_exceeded"),
+    "engine_error": (400, "invalid_request_error", "refused_by_engine"),
     "rate_limited": (429, "requests", "rate_limit_exceeded"),
     "over_budget": (429, "tokens", "rate_limit_exceeded"),
 }
 """Where they differ from Parley's own; every other code keeps its name and status."""
 
-_HOPELESS: frozenset[ErrorCode] = frozenset(("engine_error", "cannot_resume", "conflict"))
+_HOPELESS: frozenset[ErrorCode] = frozenset(("cannot_resume", "conflict"))
 """Statuses that a client would retry, for requests that would end the same way again."""
 
 

@@ -79,7 +79,7 @@ def test_every_error_has_a_status_that_the_sdk_knows() -> None:
         assert status in (400, 401, 403, 404, 405, 406, 409, 413, 429, 500, 503)
         retry = openai_headers(problem)["x-should-retry"]
         assert retry == ("true" if status in (409, 429) or status >= 500 else "false") or (
-            code in ("engine_error", "cannot_resume", "conflict")
+            code in ("cannot_resume", "conflict")
         )
 
 
