@@ -263,10 +263,12 @@ class Admission:
         """Return after what time the run is expected to be let in: what is over the limit, and
         what those will take who were promised a place before; lengthened by a share that
         differs from user to user, so that they do not come all at once."""
-        promised = len(self._promises)
+        turn_ms, before = self._waits.gap_ms(), len(self._promises)
         if self._own_fault(wish):
-            promised = self._promises.of(wish.user_id)
-        wait_ms = over_ms + (1 + promised) * self._waits.gap_ms()
+            waiting = self._order.counts(wish.tier, wish.user_id)[0]
+            expected_ms = self._waits.wait_ms(wish.tier, wish.user_id) or 0
+            turn_ms, before = expected_ms // max(1, waiting), self._promises.of(wish.user_id)
+        wait_ms = over_ms + (1 + before) * turn_ms
         jitter = partition_of(f"{wish.user_id}{now_ms}", _JITTER_STEPS)
         whole_s = -(-wait_ms * (1_000 + jitter) // (1_000 * _SECOND_MS))
         return min(max(whole_s * _SECOND_MS, _SECOND_MS), _RETRY_MAX_MS)

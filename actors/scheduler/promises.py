@@ -7,12 +7,12 @@ waiting until it is kept or has lapsed.
 from bisect import insort
 from heapq import heappop, heappush
 
-_PER_USER_MAX = 16
+_PER_USER_MAX = 256
 _LAPSE_MS = 15_000
 
 
 class Promises:
-    """The promises of a pool, at most `size` of them, 16 a user; more are not remembered, and
+    """The promises of a pool, at most `size` of them, 256 a user; more are not remembered, and
     who was given one is judged like a newcomer."""
 
     def __init__(self, size: int = 100_000) -> None:
