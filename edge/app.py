@@ -30,6 +30,7 @@ from edge.ownership import Ownership
 from edge.page import Page
 from edge.passwords import Passwords
 from edge.prompts import Prompts
+from edge.queue_watch import QueueWatch
 from edge.request_context import EdgeApp
 from edge.responses import ResponsesApi
 from edge.routes import handlers
@@ -77,7 +78,8 @@ def create_app(
     allowances = Allowances(config, bus, identity, models, clock)
     submissions = Submissions(config, bus)
     streams = OpenStreams(config)
-    run_streams = RunStreams(log, history, streams, clock)
+    watch = QueueWatch(bus, models)
+    run_streams = RunStreams(log, history, streams, clock, watch)
     cursors = CursorSigner([key.secret for key in config.token_keys])
     chats = Chats(
         history=history,
@@ -184,9 +186,11 @@ def create_app(
                 stack.push_async_callback((await listener.listen()).stop)
             async with asyncio.TaskGroup() as group:
                 sweeping = group.create_task(departures.sweep())
+                watching = group.create_task(watch.tell())
                 yield
                 streams.end_all()
                 sweeping.cancel()
+                watching.cancel()
 
     return EdgeApp(
         clock=clock,

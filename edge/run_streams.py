@@ -14,6 +14,7 @@ from contracts.ports.token_log import LogReader, LogState, TokenLog
 from contracts.records import RunRecord
 from contracts.session import PromptAccepted
 from edge.metrics import EVENTS_SENT, FIRST_TOKEN_S
+from edge.queue_watch import QueueWatch
 from edge.replies import EmptyReply
 from edge.run_history import events_from_history
 from edge.sse import RETRY, EventEncoder
@@ -27,7 +28,15 @@ _FIRST_TOKEN = FIRST_TOKEN_S.labels("run")
 class RunStreams:
     """Opens the event streams of runs for clients that may read them."""
 
-    def __init__(self, log: TokenLog, history: History, streams: OpenStreams, clock: Clock) -> None:
+    def __init__(
+        self,
+        log: TokenLog,
+        history: History,
+        streams: OpenStreams,
+        clock: Clock,
+        watch: QueueWatch,
+    ) -> None:
+        self.watch = watch
         self._log = log
         self._history = history
         self._streams = streams
@@ -183,10 +192,12 @@ class _RunStream:
         last = self._after
         if self._reader is not None:
             try:
-                async for batch in self._reader.batches():
-                    if batch.events:
-                        last = batch.events[-1].seq
-                        await self._write_events(stream, encoder, batch.events)
+                with self._runs.watch.reading(self._run_id) as waiting:
+                    async for batch in self._reader.batches():
+                        if batch.events:
+                            waiting.saw(batch.events)
+                            last = batch.events[-1].seq
+                            await self._write_events(stream, encoder, batch.events)
             except LogGone:
                 pass
             else:
