@@ -9,10 +9,15 @@ over is carried to the next charge, so no unit is lost: at any time
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-import msgspec
-
+from actors.scheduler.accounts import (
+    Account,
+    AccountState,
+    Changes,
+    TierState,
+    UserState,
+    stored,
+)
 from actors.scheduler.backlog import Backlog, User, first_runs
 from actors.scheduler.config import TierConfig
 from actors.scheduler.costs import Costs
@@ -27,73 +32,6 @@ _LAST = 1 << 62
 
 BLOCK = 32
 """Output tokens beyond the prediction are charged in blocks of so many."""
-
-
-@dataclass(slots=True)
-class Account:
-    """What a dispatched run was charged for. `output` tokens of it, cached or `uncached`
-    prompt tokens; `running` while it is on a worker. `restored`: an earlier scheduler charged
-    it, and whoever writes it now is not charged again."""
-
-    tier: str
-    user_id: str
-    uncached: int
-    cached: int
-    output: int
-    predicted: int
-    running: bool = True
-    restored: bool = False
-
-    @property
-    def empty(self) -> bool:
-        """Whether all of the charge was given back."""
-        return self.uncached + self.cached + self.output == 0
-
-
-class TierState(msgspec.Struct, frozen=True, array_like=True):
-    """A tier's tags, as they are stored."""
-
-    name: str
-    weight: int
-    tag: int
-    rest: int
-    virtual: int
-    highest: int
-    charged: int
-    waiting: bool
-
-
-class UserState(msgspec.Struct, frozen=True, array_like=True):
-    """A user's tag, as it is stored; `waiting`: runs of theirs waited."""
-
-    tier: str
-    user_id: str
-    tag: int
-    waiting: bool
-
-
-class AccountState(msgspec.Struct, frozen=True, array_like=True):
-    """What a dispatched run was charged for, as it is stored."""
-
-    run_id: str
-    tier: str
-    user_id: str
-    uncached: int
-    cached: int
-    output: int
-    predicted: int
-
-
-@dataclass(slots=True)
-class Changes:
-    """What has changed since it was asked for last."""
-
-    users: list[UserState]
-    accounts: list[AccountState]
-    closed: list[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.users or self.accounts or self.closed)
 
 
 class FairOrder:
@@ -458,7 +396,7 @@ class FairOrder:
             if account is None:
                 closed.append(run_id)
             else:
-                accounts.append(_stored(run_id, account))
+                accounts.append(stored(run_id, account))
         if self._touched is not None:
             self._touched.clear()
         self._opened.clear()
@@ -488,7 +426,7 @@ class FairOrder:
         for run_id in list(self._accounts):
             account = self._accounts.get(run_id)
             if account is not None:
-                yield _stored(run_id, account)
+                yield stored(run_id, account)
 
     def restore(
         self,
@@ -500,14 +438,14 @@ class FairOrder:
         """Begin with the tags that an earlier scheduler left. Runs that it had dispatched are
         to be pushed as all others: they go first, and are not charged again."""
         self._virtual = virtual
-        for stored in tiers.values():
-            tier = self._tiers.get(stored.name)
+        for known in tiers.values():
+            tier = self._tiers.get(known.name)
             if tier is None:
                 continue
-            tier.tag, tier.charged = stored.tag, stored.charged
-            tier.virtual, tier.highest = stored.virtual, stored.highest
-            tier.rest = stored.rest if stored.weight == tier.weight else 0
-            tier.resumed = stored.waiting
+            tier.tag, tier.charged = known.tag, known.charged
+            tier.virtual, tier.highest = known.virtual, known.highest
+            tier.rest = known.rest if known.weight == tier.weight else 0
+            tier.resumed = known.waiting
         owners = {(account.tier, account.user_id) for account in accounts.values()}
         for key, state in users.items():
             tier = self._tiers.get(state.tier)
@@ -544,18 +482,6 @@ class FairOrder:
     def _tier_of(self, name: str) -> Backlog:
         tier = self._tiers.get(name)
         return tier if tier is not None else self._tiers[self._lightest]
-
-
-def _stored(run_id: str, account: Account) -> AccountState:
-    return AccountState(
-        run_id,
-        account.tier,
-        account.user_id,
-        account.uncached,
-        account.cached,
-        account.output,
-        account.predicted,
-    )
 
 
 def _tag(tier: Backlog) -> int:

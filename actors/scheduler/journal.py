@@ -15,8 +15,9 @@ from typing import TypeVar
 
 import msgspec
 
+from actors.scheduler.accounts import AccountState, TierState, UserState
 from actors.scheduler.budgets import AccountRecord, HoldRecord, LedgerSnapshot
-from actors.scheduler.fair import AccountState, FairOrder, TierState, UserState
+from actors.scheduler.fair import FairOrder
 from actors.scheduler.gate import Gate
 from actors.scheduler.lengths import Lengths, LengthState
 from contracts.base import Wire

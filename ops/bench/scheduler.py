@@ -15,12 +15,12 @@ import random
 import tempfile
 import time
 import tracemalloc
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
 
-from actors.scheduler.config import SchedulerConfig
+from actors.scheduler.config import SchedulerConfig, default_tiers
 from actors.scheduler.journal import Recollection
 from actors.scheduler.machine import SchedulerMachine
 from actors.scheduler.state import Effect, Heard, RunSubmitted, Send, Tick
@@ -33,6 +33,9 @@ _WORKERS = 16
 _SLOTS = 32
 _BATCH = 20
 """Cycles between two entries of the journal."""
+
+_PATIENT_MS = 1 << 50
+"""Nobody is refused: the queue keeps its length."""
 
 _TICK_MS = 50
 _PROMPT = tuple(range(100))
@@ -56,7 +59,14 @@ class _Rig:
 
     def __init__(self, queued: int) -> None:
         config = SchedulerConfig(
-            pool="bench", model="m", context_length=4_096, queue_max=1 << 40, status_ms=500
+            pool="bench",
+            model="m",
+            context_length=4_096,
+            queue_max=1 << 40,
+            tiers={
+                name: replace(tier, wait_limit_ms=_PATIENT_MS, wait_soft_ms=_PATIENT_MS)
+                for name, tier in default_tiers().items()
+            },
         )
         self.rng = random.Random(1)
         self.now_ms = 0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors.runtime.clock import SystemClock
-from actors.scheduler.fair import UserState
+from actors.scheduler.accounts import UserState
 from actors.scheduler.journal import JournalEntry
 from actors.scheduler.journal_log import JournalLog
 from contracts.errors import BusTimeout, Fenced

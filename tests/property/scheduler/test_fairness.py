@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from actors.scheduler import fair, selection
+from actors.scheduler.accounts import Account, Changes
 from actors.scheduler.backlog import Backlog, User
 from actors.scheduler.config import TierConfig
 from actors.scheduler.dispatching import Dispatching
@@ -211,7 +212,7 @@ def no_correction(patch: pytest.MonkeyPatch) -> None:
 def recompute_charged(patch: pytest.MonkeyPatch) -> None:
     """A lost worker gives nothing back, and its successor is charged anew."""
 
-    def keep(self: FairOrder, tier: Backlog, run: Run, account: fair.Account) -> None:
+    def keep(self: FairOrder, tier: Backlog, run: Run, account: Account) -> None:
         self._suspend(tier, account)
         del self._accounts[run.spec.run_id]
 
@@ -298,9 +299,9 @@ def settlements_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Journal, "settled", lambda *_: None)
     kept = FairOrder.changes
 
-    def changes(self: FairOrder) -> fair.Changes:
+    def changes(self: FairOrder) -> Changes:
         found = kept(self)
-        return fair.Changes(found.users, found.accounts, [])
+        return Changes(found.users, found.accounts, [])
 
     patch.setattr(FairOrder, "changes", changes)
 
