@@ -185,7 +185,7 @@ class Stack:
     async def client(self, edge: int = 0, name: str = "ann") -> openai.AsyncOpenAI:
         """Return the SDK of a user at an edge."""
         client = openai.AsyncOpenAI(
-            base_url=f"{self.edges[edge].url}/v1", api_key=await self.key(name), max_retries=0
+            base_url=f"{self.edges[edge].url}/v1", api_key=await self.key(name), max_retries=4
         )
         return await self.stack.enter_async_context(client)
 
