@@ -30,8 +30,8 @@ edge read), `telling` (what others see), on one
 `lengths` (what answers get), `homing` with `prefixes`, `placement`, `replicas` (where prompts
 are warm), `journal` and `journal_log` (what outlives a term), `workers` (who is alive),
 `estimate` (how long), `views` (what operators see), `gate` (who is let in) with its own rooms
-`tiers`, `budgets`, `waits`, `promises`, `admission` and `degradation`, `quarantine` (who keeps dying), `actor` (the
-shell), `effects` (its hands), `config`, `metrics`.
+`tiers`, `budgets`, `waits`, `promises`, `admission` and `degradation`, `quarantine` (who keeps
+dying), `actor` (the shell), `effects` (its hands), `config`, `metrics`.
 """
 
 from actors.scheduler.actor import SchedulerActor
