@@ -129,5 +129,6 @@ def test_simulation_behind_an_edge_refuses_or_serves_each_prompt_of_an_overload(
         gated=True,
     )
     records = play(scenario, Contender("production"), seed=0).records
-    assert {record.ending for record in records} == {"served", "refused"}
+    assert {record.ending for record in records} <= {"served", "refused"}
+    assert any(record.tries > 1 for record in records)
     assert all(r.ending == "served" for r in records if r.prompt.tier == "paid")
