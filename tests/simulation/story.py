@@ -183,10 +183,13 @@ def _disaster(rng: random.Random, faulty_s: float) -> Disaster:
 
 
 def _engine_faults(rng: random.Random) -> list[tuple[str, str, int]]:
-    found = []
+    """At most one engine stalls: nobody replaces it, and a pool needs one that works."""
+    found: list[tuple[str, str, int]] = []
     for name in ("gpu_a", "gpu_b"):
         if rng.random() < 0.2:
             fault = rng.choice(("stall_after", "crash_after", "duplicate_every"))
+            if fault == "stall_after" and any(earlier == fault for _, earlier, _ in found):
+                continue
             found.append((name, fault, rng.randrange(2, 150)))
     return found
 
