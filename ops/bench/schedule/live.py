@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
-from httpx_sse import aconnect_sse
+from httpx_sse import EventSource, aconnect_sse
 
 from ops.bench.client import BenchFailed
 
 _TIMEOUT_S = 300.0
+_TRIES_MAX = 20
 _TOKENS = range(300, 4_000)
 
 
@@ -58,9 +59,10 @@ class Caller:
         self._begun_s = time.monotonic()
 
     async def play(self, asks: Sequence[Ask]) -> list[Answered]:
-        """Send every ask at its time and return the answers in the order of the asks.
+        """Send every ask at its time and return the answers in the order of the asks. One that
+        is refused for the moment is sent again when told to, and its wait goes on.
 
-        Raises BenchFailed if one is refused or breaks off.
+        Raises BenchFailed if one is refused for good or breaks off.
         """
         self._begun_s = time.monotonic()
         limits = httpx.Limits(max_connections=None)
@@ -87,20 +89,30 @@ class Caller:
         }
         headers = {"Authorization": f"Bearer {self._keys[ask.user]}"}
         sent_s = time.monotonic() - self._begun_s
-        first_s = 0.0
-        async with aconnect_sse(
-            http, "POST", "/v1/completions", json=body, headers=headers
-        ) as source:
-            if source.response.status_code >= 300:
+        for _ in range(_TRIES_MAX):
+            async with aconnect_sse(
+                http, "POST", "/v1/completions", json=body, headers=headers
+            ) as source:
+                status = source.response.status_code
+                if status < 300:
+                    first_s = await self._first_token_s(source)
+                    return Answered(ask, sent_s, first_s, time.monotonic() - self._begun_s)
                 await source.response.aread()
-                raise BenchFailed(f"A prompt was refused: {source.response.text[:200]}")
-            async for event in source.aiter_sse():
-                if event.data == "[DONE]":
+                if status not in (429, 503):
                     break
-                if "error" in (said := event.json()):
-                    raise BenchFailed(f"An answer failed: {said['error']}")
-                first_s = first_s or time.monotonic() - self._begun_s
-        end_s = time.monotonic() - self._begun_s
+                again_s = float(source.response.headers.get("retry-after", "1"))
+            await asyncio.sleep(again_s)
+        raise BenchFailed(f"A prompt was refused: {source.response.text[:200]}")
+
+    async def _first_token_s(self, source: EventSource) -> float:
+        """Read an answer to its end; return when its first token came."""
+        first_s = 0.0
+        async for event in source.aiter_sse():
+            if event.data == "[DONE]":
+                break
+            if "error" in (said := event.json()):
+                raise BenchFailed(f"An answer failed: {said['error']}")
+            first_s = first_s or time.monotonic() - self._begun_s
         if not first_s:
             raise BenchFailed("An answer ended without a token.")
-        return Answered(ask, sent_s, first_s, end_s)
+        return first_s
