@@ -114,16 +114,18 @@ async def measure(url: str) -> dict[str, float | int]:
             "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame("
             "() => done(performance.now() - opened))))"
         )
-        transcript = page.get_by_role("region", name="Conversation")
-        while await page.get_by_role("button", name="Earlier messages").count():
-            await transcript.evaluate("element => { element.scrollTop = 0; }")
+        # From here on nothing is found by role: that walks the whole page, and would be measured.
+        while await page.evaluate("() => document.querySelector('.earlier') !== null"):
+            await page.evaluate("() => { document.querySelector('.transcript').scrollTop = 0; }")
             await asyncio.sleep(0.02)
-        shown = await page.get_by_role("article").count()
+        shown = await page.evaluate("() => document.querySelectorAll('article').length")
+        await page.evaluate("() => document.getElementById('prompt').focus()")
         await page.evaluate(STREAMS, SECONDS)
-        await person.asks("Now a long one")
+        await page.keyboard.type("Now a long one")
+        await page.keyboard.press("Enter")
         await page.evaluate(WATCHES)
-        while await person.stop_button.count():
-            await person.field.press_sequentially("typing ", delay=40)
+        while await page.evaluate("() => document.querySelector('.stop') !== null"):
+            await page.keyboard.type("typing ", delay=40)
         gaps: list[float] = sorted(await page.evaluate("() => gaps"))
         keys: list[float] = sorted(await page.evaluate("() => keys"))
         await browser.close()

@@ -111,15 +111,20 @@ export class Parley {
     if (document.hidden || this.store.state.session !== "in") return;
     await this.guarded(async () => {
       await this.library.refresh();
+      if (this.store.state.abilities.size === 0) await this.#learn();
       const { chatId, answering } = this.store.state;
       if (chatId !== null && answering === null) await this.load(chatId);
     });
   }
 
-  /** Asks what is left of the budget; a server that keeps none says nothing. */
+  /** Asks what is left of the budget; one that can't be told just now stays as it was shown. */
   async refreshUsage(): Promise<void> {
     if (!this.store.state.abilities.has("usage")) return;
-    await this.guarded(async () => this.store.set({ usage: await api.usage() }));
+    try {
+      this.store.set({ usage: await api.usage() });
+    } catch (error) {
+      if (!(error instanceof Refused || error instanceof TypeError)) throw error;
+    }
   }
 
   /** Says to the other tabs of this browser that something changed. */

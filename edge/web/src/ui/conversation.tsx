@@ -69,7 +69,7 @@ export function Conversation({ parley, state }: ConversationProps) {
         role="region"
         aria-label="Conversation"
       >
-        <div class="column" ref={inner}>
+        <div class={empty ? "column middle" : "column"} ref={inner}>
           {state.missing && <p class="lead">This chat is not there. It may have been deleted.</p>}
           {empty && <Empty parley={parley} state={state} />}
           {state.loading && <p class="lead">Loading…</p>}
