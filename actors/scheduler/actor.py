@@ -84,7 +84,8 @@ class SchedulerActor:
     """Schedules one pool while it holds the pool's lease; else it stands by.
 
     The inbox is bounded by what fills it: the consumer's `max_pending`, and one report of
-    each worker per 100 ms; each batch is handled before the next is awaited.
+    each worker per 100 ms; each batch is handled before the next is awaited. The lease is kept
+    over `lease_bus`, where one is given.
     """
 
     def __init__(
@@ -95,12 +96,15 @@ class SchedulerActor:
         log: TokenLog,
         clock: Clock,
         actor_id: str,
+        lease_bus: Bus | None = None,
     ) -> None:
         self._config = config
         self._bus = bus
         self._clock = clock
         self._actor_id = actor_id
-        self._lease = Lease(bus, clock, scheduler_lease(config.pool), actor_id, config.lease_ttl_s)
+        self._lease = Lease(
+            lease_bus or bus, clock, scheduler_lease(config.pool), actor_id, config.lease_ttl_s
+        )
         self._token_log = log
         self._hands = self._new_hands()
         self._inbox: deque[SchedulerMessage] = deque()

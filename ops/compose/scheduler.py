@@ -46,7 +46,7 @@ class Reloading:
         self._actors: dict[str, SchedulerActor] = {}
 
     def maker(
-        self, pool: str, bus: Bus, clock: Clock, actor_id: str
+        self, pool: str, bus: Bus, lease_bus: Bus, clock: Clock, actor_id: str
     ) -> Callable[[], SchedulerActor]:
         """Return what makes the actor of a pool, with the settings that hold then."""
 
@@ -57,6 +57,7 @@ class Reloading:
                 log=BusTokenLog(bus, clock),
                 clock=clock,
                 actor_id=actor_id,
+                lease_bus=lease_bus,
             )
             return self._actors[pool]
 
@@ -79,13 +80,18 @@ class Reloading:
 
 
 async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
-    """Run the scheduler of every pool until SIGTERM or SIGINT."""
-    async with joined_bus(settings, "scheduler", actor_id) as (bus, clock):
+    """Run the scheduler of every pool until SIGTERM or SIGINT. Leases have a connection of their
+    own: a deep queue, which a new scheduler is sent as a whole, would stand before their
+    answers for longer than a lease lasts."""
+    async with (
+        joined_bus(settings, "scheduler", actor_id) as (bus, clock),
+        joined_bus(settings, "scheduler", actor_id) as (lease_bus, _),
+    ):
         reloading = Reloading(settings, models_of(settings, weights=False))
         parts: list[Part] = []
         for pool in settings.pools:
             name = actor_id if len(settings.pools) == 1 else f"{actor_id}-{pool}"
-            parts.append(Part(name, reloading.maker(pool, bus, clock, name)))
+            parts.append(Part(name, reloading.maker(pool, bus, lease_bus, clock, name)))
         watches = _watches(settings, reloading)
         await serve(parts, bus, clock, notifier, more=watches)
 
