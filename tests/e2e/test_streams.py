@@ -35,7 +35,8 @@ HOLDS = """last => {
             out.enqueue(new TextEncoder().encode(event));
             return;
           }
-          const { done, value } = await reader.read();
+          // The page ends the connection itself once it has the run's end.
+          const { done, value } = await reader.read().catch(() => ({ done: true }));
           if (done) { window.held = -1; out.close(); return; }
           rest += value;
         }
