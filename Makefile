@@ -12,7 +12,7 @@ PYTEST := .venv/bin/pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help run install test check lint types layering web unit property simulation integration \
-	chaos e2e fuzz simulate bench lock model clean
+	chaos e2e fuzz simulate bugs bench lock model clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+( [a-z0-9 ]+)?:.*## / {sub("lint .*", "STAGE", $$1); printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ fuzz: install ## requests made from the API's own description, right and wrong (
 
 simulate: install ## the simulated world: one seed with its log (SEED=7), or many (SEED="0 999")
 	@.venv/bin/python -m tests.simulation $(or $(SEED),0 99)
+
+bugs: install ## plant each known bug in the code and let the simulated world find it
+	@.venv/bin/python -m tests.simulation.catching
 
 bench: install ## Parley beside vLLM's own server, same model and client (ARGS="--help")
 	@.venv/bin/parley bench serve $(ARGS)

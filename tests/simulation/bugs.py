@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from actors.gpu.answering import Answering
 from actors.gpu.machine import GpuMachine
-from actors.gpu.protocol import Tell
 from actors.gpu.state import Committed, Sequence
 from actors.gpu.state import Run as WrittenRun
 from actors.gpu.text import AnswerText
@@ -26,7 +25,6 @@ from actors.runtime.log_reader import BusLogReader
 from actors.runtime.token_log import BusRunWriter
 from actors.scheduler.ending import Ending as SchedulerEnding
 from actors.scheduler.machine import SchedulerMachine
-from actors.scheduler.pool import Pool
 from actors.scheduler.state import EndRun, Send, Settle
 from actors.session.actor import SessionHost
 from actors.session.cancelling import Cancelling
@@ -44,7 +42,7 @@ from contracts.codec import decode
 from contracts.errors import BusUnavailable, Fenced, WrongSequence
 from contracts.log import LogEntry
 from contracts.ports.bus import Fence
-from contracts.scheduling import RunSettled, StartRun
+from contracts.scheduling import StartRun
 from contracts.session import SubmitPrompt
 
 Change = tuple[object, str, Any]
@@ -205,16 +203,6 @@ def _early_yes(original: Any) -> Any:
     return handle
 
 
-@bug("a prompt is acknowledged when it comes", SessionHost, "_receive")
-def _early_ack(original: Any) -> Any:
-    def receive(self: Any, delivery: Any) -> None:
-        if b"submit_prompt" in delivery.stored.data:
-            delivery.ack()
-        original(self, delivery)
-
-    return receive
-
-
 @bug("a run's end is acknowledged when it comes", SessionHost, "_receive")
 def _early_end(original: Any) -> Any:
     def receive(self: Any, delivery: Any) -> None:
@@ -276,31 +264,12 @@ def _hasty_refusal(original: Any) -> Any:
     return failed
 
 
-@bug("a stale session goes on", SessionMachine, "stale")
-def _stale(_: Any) -> Any:
-    def never(_: Any) -> bool:
-        return False
-
-    return never
-
-
 @bug("a stop is taken and not passed on", Cancelling, "ask_cancel")
 def _kept_cancel(_: Any) -> Any:
     def ask_cancel(*_: Any) -> Any:
         return ()
 
     return ask_cancel
-
-
-@bug("what is stored is what the worker said, not what the log has", SessionEnding, "closed")
-def _told_text(original: Any) -> Any:
-    def closed(self: Any, progress: Any, closed: RunClosed, now_ms: int) -> Any:
-        told = RunClosed(
-            closed.run_id, progress.finished.text, closed.tokens, closed.next_seq, closed.terminal
-        )
-        return original(self, progress, told, now_ms)
-
-    return closed
 
 
 @bug("a retry is never due", SessionMachine, "next_due_ms")
@@ -312,15 +281,6 @@ def _never_due(_: Any) -> Any:
 
 
 # --- the scheduler ---------------------------------------------------------------------------
-
-
-@bug("attempts are numbered anew by each scheduler", Pool, "next_attempt")
-def _small_attempts(_: Any) -> Any:
-    def next_attempt(self: Any) -> int:
-        self._attempts += 1
-        return int(self._attempts)
-
-    return next_attempt
 
 
 @bug("a run is acknowledged when it is given to a worker", SchedulerMachine, "handle")
@@ -440,19 +400,5 @@ def _half_character(original: Any) -> Any:
     def finish(self: Any, *, cut: bool = False) -> str:
         del cut
         return str(original(self))
-
-    return finish
-
-
-@bug("a run is settled before its session has the result", Answering, "_finish")
-def _hasty_settlement(original: Any) -> Any:
-    def finish(self: Any, run: Any) -> Any:
-        told = RunSettled(
-            run_id=run.spec.run_id,
-            attempt=run.attempt,
-            worker=self._config.worker,
-            outcome=run.outcome,
-        )
-        return [Tell(told), *original(self, run)]
 
     return finish

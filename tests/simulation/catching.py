@@ -4,6 +4,7 @@ find it; says with how many seeds, and by which invariant."""
 import logging
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -25,14 +26,14 @@ class Caught:
     seconds: float
 
 
-def catch(bug: Bug, seeds: int = SEEDS) -> Caught:
-    """Play short stories with the bug planted until one fails."""
+def catch(bug: Bug, seeds: Iterable[int] = range(SEEDS)) -> Caught:
+    """Play the short stories of `seeds` with the bug planted until one fails."""
     begun = time.monotonic()
     with bug.planted():
-        for seed in range(seeds):
+        for tried, seed in enumerate(seeds, 1):
             failed = outcome(draw(seed, short=True))
             if failed:
-                return Caught(bug, seed + 1, failed, time.monotonic() - begun)
+                return Caught(bug, tried, failed, time.monotonic() - begun)
     return Caught(bug, 0, "", time.monotonic() - begun)
 
 
