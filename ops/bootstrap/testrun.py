@@ -43,12 +43,12 @@ STAGES = (
     Stage("types", 300, (("mypy",),)),
     Stage("layering", 60, (("lint-imports", "--no-logo"),)),
     Stage("web", 240, (("python", "-m", "ops.bootstrap", "page"), ("npm", "test"))),
-    Stage("unit", 240, suite="tests/unit"),
+    Stage("unit", 360, suite="tests/unit"),
     Stage("property", 240, suite="tests/property"),
-    Stage("simulation", 240, suite="tests/simulation"),
-    Stage("integration", 480, suite="tests/integration"),
-    Stage("chaos", 600, suite="tests/chaos"),
-    Stage("e2e", 360, suite="tests/e2e"),
+    Stage("simulation", 360, suite="tests/simulation"),
+    Stage("integration", 1200, suite="tests/integration"),
+    Stage("chaos", 900, suite="tests/chaos"),
+    Stage("e2e", 600, suite="tests/e2e"),
 )
 
 
