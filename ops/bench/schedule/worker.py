@@ -24,8 +24,10 @@ class Worker:
 
     def start(self, command: StartRun, record: Record) -> None:
         """Take a run; what is committed of its answer isn't generated again, and it ends at
-        the `max_tokens` that it has been left with."""
+        the `max_tokens` that it has been left with. The same command again does nothing."""
         self._seen = max(self._seen, command.attempt)
+        if any(run.name == command.spec.run_id for run in self.gpu.all()):
+            return
         prompt, most = record.prompt, command.spec.sampling.max_tokens
         if prompt.output_tokens > most:
             prompt = replace(prompt, output_tokens=most)

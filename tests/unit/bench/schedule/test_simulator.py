@@ -4,15 +4,17 @@ from collections import Counter
 import pytest
 
 from actors.scheduler.config import default_tiers
-from contracts.runs import Tier
-from ops.bench.schedule.gpu import GpuModel
+from contracts.runs import RunSpec, Sampling, Tier
+from contracts.scheduling import StartRun
+from ops.bench.schedule.gpu import Gpu, GpuModel
 from ops.bench.schedule.history import Fault
 from ops.bench.schedule.policies.dlpm import Dlpm
 from ops.bench.schedule.policies.plain import FirstCome, Lmetric, RoundRobinUsers, RoundRobinWorkers
 from ops.bench.schedule.policies.room import PeakRoom
 from ops.bench.schedule.policies.vtc import Vtc, VtcLast, VtcTold
-from ops.bench.schedule.prompts import OpenWorkload, Prompt, Workload
+from ops.bench.schedule.prompts import OpenWorkload, Prompt, Record, Workload
 from ops.bench.schedule.scenario import Contender, Scenario, play
+from ops.bench.schedule.worker import Worker
 from ops.bench.schedule.workloads.chats import Chats, ChatShape
 from ops.bench.schedule.workloads.synthetic import fixed, uniform, variable
 from ops.bench.schedule.workloads.tiers import TierLoad
@@ -116,6 +118,23 @@ def test_simulation_with_deaths_loses_no_prompt_and_serves_none_twice() -> None:
     assert Counter(record.ending for record in records) == {"served": len(records)}
     assert all(record.output_tokens == record.prompt.output_tokens for record in records)
     assert any(record.dispatches > 1 for record in records)
+
+
+def test_worker_told_twice_to_start_a_run_writes_it_once() -> None:
+    worker = Worker("gpu-0", "default", Gpu(_GPU, seed=0))
+    spec = RunSpec(
+        run_id="p",
+        pool="default",
+        model="simulated",
+        user_id="someone",
+        prompt_tokens=(1,) * 10,
+        sampling=Sampling(max_tokens=5),
+        submitted_at_ms=0,
+    )
+    record = Record(Prompt("p", "someone", 0, 10, 5, 5))
+    worker.start(StartRun(spec=spec, attempt=1), record)
+    worker.start(StartRun(spec=spec, attempt=1), record)
+    assert [run.name for run in worker.gpu.all()] == ["p"]
 
 
 def test_simulation_behind_an_edge_refuses_or_serves_each_prompt_of_an_overload() -> None:
