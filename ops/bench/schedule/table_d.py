@@ -88,7 +88,7 @@ def _measure(outcome: Outcome) -> Mapping[str, float]:
         "free_p99": percentile(_after_return(free), 0.99) if free else 0.0,
         "paid_shed": _percent([record.ending == "refused" for record in paid]),
         "free_shed": _percent([record.ending == "refused" for record in free]),
-        "free_served": sum(r.ending == "served" for r in free) / (_UNTIL_S - _WARM_UP_S),
+        "free_served": _ended_s(outcome.records, "free"),
         "shortened": _percent(
             [r.output_tokens < r.prompt.output_tokens for r in free if r.ending == "served"]
         ),
@@ -101,6 +101,17 @@ def _after_return(records: Sequence[Record]) -> list[float]:
     """Return the times to the first token of those who were let in at once: who was told to
     come back waited where no spinner was shown."""
     return ttfts(record for record in records if record.tries == 1)
+
+
+def _ended_s(records: Sequence[Record], tier: Tier) -> float:
+    """Return the answers of a tier that ended, a second, while the load lasted."""
+    ended = sum(
+        record.ending == "served"
+        and record.prompt.tier == tier
+        and _WARM_UP_S <= (record.end_us or 0) / 1e6 < _UNTIL_S
+        for record in records
+    )
+    return ended / (_UNTIL_S - _WARM_UP_S)
 
 
 def _percent(flags: Sequence[bool]) -> float:
