@@ -49,7 +49,7 @@ async def test_schedulers_take_a_changed_file_and_refuse_a_bad_one(
     clock = SystemClock()
     bus = await MemoryServer(clock).connect("scheduler")
     reloading = Reloading(settings, {"default": files})
-    make = reloading.maker("default", bus, clock, "scheduler")
+    make = reloading.maker("default", bus, bus, clock, "scheduler")
     actor = make()
     taken: list[SchedulerConfig] = []
     monkeypatch.setattr(actor, "reconfigure", taken.append)
