@@ -19,9 +19,10 @@ export function lazily<Props extends object>(load: () => Promise<FunctionCompone
   waiting.push(() => void fetch());
   return function Lazy(props: Props): ComponentChild {
     const [, redraw] = useState(false);
+    const drawn = loaded !== null;
     useEffect(() => {
-      if (loaded !== null) return;
-      void fetch().then(() => redraw(true));
+      // The code may have come between the drawing and this: what was not drawn is drawn now.
+      if (!drawn) void fetch().then(() => redraw(true));
     }, []);
     return loaded === null ? null : h(loaded, props);
   };
