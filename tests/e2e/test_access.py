@@ -82,6 +82,7 @@ async def test_every_view_has_no_violation(
         await expect(page.get_by_role("dialog")).to_be_visible()
         await look(name)
         await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
         await page.get_by_role("button", name="More about").click()
     await page.keyboard.press("Escape")
     for keys in ("Control+k", "Control+/"):
@@ -89,6 +90,7 @@ async def test_every_view_has_no_violation(
         await expect(page.get_by_role("dialog")).to_be_visible()
         await look(keys)
         await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.get_by_role("button", name="Model:").click()
     await look("models")
     await page.keyboard.press("Escape")

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { useSelected, useStore } from "../app/store.ts";
 import type { PageState } from "../app/state.ts";
 import type { Parley } from "../app/parley.ts";
@@ -36,7 +36,8 @@ function Chats({ parley }: { readonly parley: Parley }) {
     document.title = state.chatId === null ? "Parley" : `${title} · Parley`;
   }, [title, state.chatId]);
   useEffect(fetchAhead, []);
-  useEffect(() => {
+  // With the first drawing, not after it: a key may follow at once.
+  useLayoutEffect(() => {
     const onKeyDown = (event: KeyboardEvent): void => {
       const command = commandOf(event);
       const modal = parley.store.state.dialog !== null || openMenu() || event.defaultPrevented;

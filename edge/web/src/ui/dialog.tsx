@@ -24,6 +24,10 @@ export function Dialog({ title, class: name = "", onClose, children }: DialogPro
       ref={dialog}
       class={name}
       aria-labelledby={id}
+      onCancel={(event) => {
+        // Escape: known at once, so that the next key meets a page without a dialog.
+        if (event.target === dialog.current) onClose();
+      }}
       onClose={(event) => {
         if (event.currentTarget.isConnected) onClose();
       }}
