@@ -1,6 +1,7 @@
 """The page for everyone: axe finds nothing on any view, in light and in dark, and what axe can't
 see holds too."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -49,6 +50,25 @@ async def violations(page: Page) -> list[str]:
     ]
 
 
+async def look_at_dialogs(page: Page, look: Callable[[str], Awaitable[None]]) -> None:
+    """Open and close what an open chat's menu and the keyboard offer, and look at each."""
+
+    async def look_and_close(view: str) -> None:
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await look(view)
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+
+    for name in ("Rename", "Delete"):
+        await page.get_by_role("button", name=name, exact=True).click()
+        await look_and_close(name)
+        await page.get_by_role("button", name="More about").click()
+    await page.keyboard.press("Escape")
+    for keys in ("Control+k", "Control+/"):
+        await page.keyboard.press(keys)
+        await look_and_close(keys)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_view_has_no_violation(
     browser: Browser, stack: Stack, scheme: Literal["light", "dark"]
@@ -77,20 +97,7 @@ async def test_every_view_has_no_violation(
     await page.keyboard.press("Escape")
     await page.get_by_role("button", name="More about").click()
     await look("menu of a chat")
-    for name in ("Rename", "Delete"):
-        await page.get_by_role("button", name=name, exact=True).click()
-        await expect(page.get_by_role("dialog")).to_be_visible()
-        await look(name)
-        await page.keyboard.press("Escape")
-        await expect(page.get_by_role("dialog")).to_have_count(0)
-        await page.get_by_role("button", name="More about").click()
-    await page.keyboard.press("Escape")
-    for keys in ("Control+k", "Control+/"):
-        await page.keyboard.press(keys)
-        await expect(page.get_by_role("dialog")).to_be_visible()
-        await look(keys)
-        await page.keyboard.press("Escape")
-        await expect(page.get_by_role("dialog")).to_have_count(0)
+    await look_at_dialogs(page, look)
     await page.get_by_role("button", name="Model:").click()
     await look("models")
     await page.keyboard.press("Escape")
