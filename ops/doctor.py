@@ -19,6 +19,7 @@ from ops.history import open_history
 from ops.live import NoStack, operator_bus, pool_statuses
 from ops.model_files import find_model
 from ops.placement import deal_workers, usual_workers
+from ops.ports import is_free
 from ops.settings import Settings, history_url
 from ops.supervision.leftovers import StackFacts, find, read_facts
 
@@ -149,7 +150,7 @@ def _web_page() -> Finding:
 def _port(settings: Settings, facts: StackFacts | None) -> Finding:
     if facts is not None:
         return _good("port", f"The stack runs as process {facts.pid} at {facts.url}.")
-    if not nats_server.is_free(settings.port):
+    if not is_free(settings.port):
         return _bad("port", f"Port {settings.port} is taken: choose another with --port.")
     return _good("port", f"Port {settings.port} is free.")
 

@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import msgspec
 
 from contracts.errors import ParleyError
 from contracts.subjects import JOURNAL_STREAM, LEASE_BUCKET, TOKEN_PARTITIONS, token_stream
+from ops.ports import free_or_other
 
 User = Literal["operator", "edge", "session", "scheduler", "gpu", "summarizer"]
 USERS: tuple[User, ...] = ("operator", "edge", "session", "scheduler", "gpu", "summarizer")
@@ -225,7 +225,8 @@ def prepare(home: Path, *, port: int) -> tuple[Path, NatsFacts]:
         passwords: dict[str, str] = {user: secrets.token_urlsafe(24) for user in USERS}
         if known is not None:
             passwords |= known.passwords
-        first, monitor = _free_ports(port, known.monitor_port if known else 8222)
+        first = free_or_other(port)
+        monitor = free_or_other(known.monitor_port if known else 8222)
         facts = NatsFacts(port=first, monitor_port=monitor, passwords=passwords)
         config = folder / "server.conf"
         write_private(config, _config(facts, folder / "store"))
@@ -250,28 +251,6 @@ def write_private(path: Path, content: str) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(content)
     temporary.replace(path)
-
-
-def is_free(port: int) -> bool:
-    """Say whether one could listen on this port of 127.0.0.1 now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _free_ports(*wanted: int) -> list[int]:
-    return [port if is_free(port) else free_port() for port in wanted]
 
 
 def _read(folder: Path) -> NatsFacts | None:

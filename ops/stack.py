@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import structlog
 
@@ -20,6 +19,7 @@ from contracts.subjects import scheduler_workers
 from ops import nats_server
 from ops.model_files import find_model
 from ops.placement import deal_workers, nvidia_cards, place, usual_workers
+from ops.ports import free_or_other, free_port, is_free
 from ops.setting_table import Role
 from ops.settings import Settings, as_environment, as_flags
 from ops.settings_copy import SettingsCopy
@@ -80,7 +80,7 @@ class Stack:
             cleared = await asyncio.to_thread(leftovers.clear, home)
             if cleared:
                 self._screen.say("home", f"ended {cleared} processes that an earlier run left")
-            if not nats_server.is_free(self._settings.port):
+            if not is_free(self._settings.port):
                 raise PortTaken(
                     f"Port {self._settings.port} is taken: stop what listens there or choose "
                     "another with --port."
@@ -90,7 +90,6 @@ class Stack:
             if self._settings.nats:
                 await self._prepare_nats(self._settings.nats)
             plans = self._plans()
-            self._write_targets(home / "prometheus.json")
             shell = Shell(
                 plans,
                 logs=home / "logs",
@@ -148,17 +147,19 @@ class Stack:
         words: tuple[str, ...] = (),
         environ: Mapping[str, str] | None = None,
     ) -> Plan:
-        if role != "edge":
-            self._metrics[name] = nats_server.free_port()
-            words = (*words, "--metrics-port", str(self._metrics[name]))
         debug = ("--debug",) if self._debug else ()
         flags = (*as_flags(self._settings, role), *self._settings_copy.flags)
         argv = (sys.executable, "-m", "ops.cli", *debug, role, *flags, "--id", name, *words)
-        command = Command(argv, self._environ(environ or {}))
+        inherited = self._environ(environ or {})
+
+        def command() -> Command:
+            port = () if role == "edge" else ("--metrics-port", str(self._metrics_port(name)))
+            return Command((*argv, *port), inherited)
+
         gpu = role == "gpu"
         stop_ms = stop_time_ms(role, self._settings.drain_s)
         spec = ChildSpec(name, stage=1, rank=rank, stop_ms=stop_ms, gone=gpu, awaited=not gpu)
-        return Plan(spec, lambda: command)
+        return Plan(spec, command)
 
     def _environ(self, more: Mapping[str, str]) -> dict[str, str]:
         """The environment of a child: what the user set wins over what the placement proposes."""
@@ -180,13 +181,19 @@ class Stack:
             pools=list(self._settings.pools),
         )
 
-    def _write_targets(self, path: Path) -> None:
-        """Prometheus reads this file by its file service discovery."""
+    def _metrics_port(self, name: str) -> int:
+        """Choose where a child about to start serves its metrics, its last place if it is free,
+        and tell Prometheus, who reads the file by its file service discovery."""
+        self._metrics[name] = free_or_other(self._metrics.get(name, 0) or free_port())
         targets = [
             {"targets": [f"127.0.0.1:{port}"], "labels": {"id": name}}
             for name, port in {**self._metrics, "edge": self._settings.port}.items()
         ]
-        path.write_text(json.dumps(targets, indent=2) + "\n")
+        listed = self._settings.home / "prometheus.json"
+        written = listed.with_suffix(".new")
+        written.write_text(json.dumps(targets, indent=2) + "\n")
+        written.replace(listed)
+        return self._metrics[name]
 
     # nats
 

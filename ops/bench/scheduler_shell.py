@@ -20,7 +20,8 @@ from contracts.ports.bus import Inbound
 from contracts.runs import TIERS, RunOutcome, RunSpec, Sampling, Usage
 from contracts.scheduling import RunBegan, RunSettled, StartRun, WorkerCommand, WorkerReport
 from contracts.subjects import run_queue, scheduler_workers, worker_commands
-from ops.nats_server import facts_of, free_port, prepare, program
+from ops.nats_server import facts_of, prepare, program
+from ops.ports import free_port
 from ops.streams import declare_streams
 
 _POOL = "bench"

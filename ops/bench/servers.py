@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,16 +17,9 @@ from typing import Any
 import httpx
 
 from ops.bench.client import BenchFailed
+from ops.ports import free_port
 
 _READY_S = 180.0
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def engine_flags(engine_args: Mapping[str, str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from ops.chaos.verdict import Broken, require
-from ops.nats_server import free_port
+from ops.ports import free_port
 from ops.supervision import leftovers
 
 START_S = 90.0

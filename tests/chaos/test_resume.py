@@ -13,7 +13,7 @@ import pytest
 
 from ops.chaos.people import Person, person
 from ops.chaos.stack import RunningStack
-from ops.nats_server import free_port
+from ops.ports import free_port
 from tests.chaos.scene import PROMPT, scene
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(480)]

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ops.ports import free_port
+
 VERSION = "5.0.6"
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "cassandra"
@@ -103,7 +105,7 @@ def run_cassandra() -> Iterator[int]:
     jars = fetch_jars()
     with tempfile.TemporaryDirectory(prefix="parley-cassandra-") as folder:
         home = Path(folder)
-        port, storage_port = free_ports(2)
+        port, storage_port = free_port(), free_port()
         (home / "cassandra.yaml").write_text(
             CONFIGURATION.format(home=home, port=port, storage_port=storage_port), "utf-8"
         )
@@ -189,15 +191,6 @@ def command(java: str, jars: Path, home: Path) -> list[str]:
         f"{jars}/*",
         "org.apache.cassandra.service.CassandraDaemon",
     ]
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports on 127.0.0.1 that nothing uses now."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
 
 
 def wait_until_it_listens(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -85,7 +85,9 @@ class Guest:
             time.sleep(0.05)
 
     def _messages(self, chat_id: str) -> Sequence[dict[str, Any]]:
+        deadline = time.monotonic() + ANSWER_S
         while True:
+            assert time.monotonic() < deadline, "the edge can't be reached"
             try:
                 data: list[dict[str, Any]] = self._http.get(f"/chats/{chat_id}/messages").json()[
                     "data"

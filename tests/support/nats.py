@@ -13,15 +13,9 @@ from pathlib import Path
 
 import psutil
 
+from ops.ports import free_port
+
 SERVER = Path(sys.executable).with_name("nats-server")
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class NatsNode:

@@ -12,8 +12,8 @@ from actors.runtime.token_log import BusTokenLog
 from edge.app import create_app
 from edge.config import EdgeConfig
 from edge.server import CannotListen, serve
+from ops.ports import free_port
 from tests.integration.edge.conftest import EdgeStack, WordCodec, serving
-from tests.support.nats import free_port
 
 
 @pytest.fixture

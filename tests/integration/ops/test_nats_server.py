@@ -29,7 +29,8 @@ from contracts.subjects import (
     token_stream,
     worker_commands,
 )
-from ops.nats_server import NatsFacts, User, facts_of, inbox_prefix, is_free, prepare, program
+from ops.nats_server import NatsFacts, User, facts_of, inbox_prefix, prepare, program
+from ops.ports import is_free
 from ops.streams import declare_streams
 
 RUN, CHAT = "run_x", "chat_x"

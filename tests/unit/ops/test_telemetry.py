@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from ops.nats_server import free_port
+from ops.ports import free_port
 from ops.telemetry import MetricsPortTaken, configure_logging, serve_metrics
 
 
