@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ops.training import facts, parley, smalltalk, stories, tasks, unknown
+from ops.training import facts, parley, remarks, smalltalk, stories, tasks, unknown
 from ops.training.grammar import Conversation, Turn, choose
 from ops.training.sources import read
 
@@ -17,6 +17,9 @@ _FILLERS = (
     smalltalk.exchange,
     parley.exchange,
     tasks.arithmetic,
+    remarks.exchange,
+    remarks.passage,
+    remarks.passage,
     tasks.repeating,
     unknown.exchange,
     stories.story,
@@ -52,11 +55,11 @@ def _new_turns(rng: random.Random, known: dict[str, facts.Fact]) -> list[Turn]:
     turns: list[Turn] = []
     for _ in range(rng.randint(1, 6)):
         roll = rng.random()
-        if roll < 0.5:
-            fact = facts.draw(rng)
+        if roll < 0.6:
+            fact = facts.draw(rng) if rng.random() < 0.8 else facts.draw_name(rng)
             known[fact.key] = fact
             turns.append(Turn(fact.user_tells(rng), fact.acknowledged(rng)))
-        elif roll < 0.6 and known:
+        elif roll < 0.7 and known:
             fact = rng.choice(list(known.values())).changed(rng)
             known[fact.key] = fact
             turns.append(Turn(fact.user_corrects(rng), fact.acknowledged(rng)))
@@ -67,7 +70,7 @@ def _new_turns(rng: random.Random, known: dict[str, facts.Fact]) -> list[Turn]:
 
 def summary(rng: random.Random) -> Conversation:
     """Notes so far and a few turns in; the notes with the new facts, corrected ones replaced."""
-    kept = facts.draw_different(rng, rng.choice((0, 0, 1, 2, 3, 5)))
+    kept = facts.draw_different(rng, rng.choice((0, 0, 1, 1, 2, 3, 5, 9)))
     known = {fact.key: fact for fact in kept}
     turns = _new_turns(rng, known)
     parts: list[str] = []

@@ -36,6 +36,7 @@ _SKILLS: tuple[tuple[Skill, float], ...] = (
     (smalltalk.kind_of, 0.3),
     (knowledge.exchange, 1.2),
     (remarks.exchange, 1.2),
+    (remarks.passage, 0.4),
     (stories.story, 0.6),
     (stories.verse, 0.25),
 )
@@ -43,15 +44,17 @@ _DRILLS: tuple[tuple[Skill, ...], ...] = (
     (tasks.arithmetic,),
     (tasks.arithmetic,),
     (tasks.arithmetic,),
+    (tasks.arithmetic,),
+    (tasks.arithmetic,),
     (tasks.spelling,),
     (tasks.spelling,),
-    (tasks.repeating,),
-    (tasks.echoing,),
-    (tasks.echoing,),
-    (tasks.echoing,),
+    (tasks.spelling,),
+    (tasks.counting,),
     (tasks.counting, tasks.choosing),
+    (tasks.repeating, tasks.listing),
+    (tasks.echoing, tasks.repeating),
     (parley.exchange,),
-    (tasks.arithmetic, tasks.spelling, tasks.repeating),
+    (tasks.arithmetic, tasks.spelling, tasks.counting),
 )
 _LENGTHS = (1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 12)
 
@@ -185,7 +188,7 @@ def planted(rng: random.Random, fillers: int = 4) -> Conversation:
     chat = _Chat(rng, _system(rng, []), [])
     for _ in range(rng.randint(1, 5)):
         chat.tell()
-        if rng.random() < 0.2:
+        if rng.random() < 0.3:
             chat.correct()
     for _ in range(rng.randint(0, fillers)):
         turn = filler(rng)
@@ -200,21 +203,21 @@ def planted(rng: random.Random, fillers: int = 4) -> Conversation:
 def reminded(rng: random.Random) -> Conversation:
     """Questions about facts that stand quoted in the user's own message, as Parley quotes turns
     that are too old to be shown: among other turns, and at times corrected in a later one."""
-    told: list[tuple[facts.Fact, Turn]] = []
-    chat = _Chat(rng, _system(rng, facts.draw_different(rng, rng.randint(0, 3))), [])
+    chat = _Chat(rng, _system(rng, facts.draw_different(rng, rng.choice((0, 0, 1, 3)))), [])
     for _ in range(rng.choice((0, 0, 1, 2))):
         turn = filler(rng)
         chat.add(turn.user, turn.assistant)
-    for fact in facts.draw_different(rng, rng.randint(1, 3)):
-        told.append((fact, Turn(fact.user_tells(rng), fact.acknowledged(rng))))
-        if rng.random() < 0.15:
-            changed = fact.changed(rng)
-            told.append((changed, Turn(changed.user_corrects(rng), changed.acknowledged(rng))))
-    passages = [turn for _, turn in told]
-    for _ in range(rng.randint(0, 3)):
-        passages.insert(rng.randint(0, len(passages)), filler(rng))
-    known = {fact.key: fact for fact, _ in told}
-    for fact in rng.sample(list(known.values()), rng.randint(1, len(known))):
+    for _ in range(rng.randint(1, 3)):
+        told: list[tuple[facts.Fact, Turn]] = []
+        for fact in facts.draw_different(rng, rng.choice((1, 1, 2, 3, 4))):
+            told.append((fact, Turn(fact.user_tells(rng), fact.acknowledged(rng))))
+            if rng.random() < 0.12:
+                changed = fact.changed(rng)
+                told.append((changed, Turn(changed.user_corrects(rng), changed.acknowledged(rng))))
+        passages = [turn for _, turn in told]
+        for _ in range(rng.choice((0, 0, 1))):
+            passages.insert(rng.randint(0, len(passages)), filler(rng))
+        fact = rng.choice(list({fact.key: fact for fact, _ in told}.values()))
         chat.add(f"{_quotation(rng, passages)}\n\n{fact.user_asks(rng)}", fact.answered(rng))
     return chat.made
 
@@ -240,17 +243,17 @@ def drill(rng: random.Random) -> Conversation:
 def conversation(rng: random.Random) -> Conversation:
     """One conversation of any shape, in the proportions of the training text."""
     roll = rng.random()
-    if roll < 0.38:
+    if roll < 0.27:
         return mixed(rng)
-    if roll < 0.62:
+    if roll < 0.53:
         return planted(rng)
-    if roll < 0.64:
+    if roll < 0.55:
         return planted(rng, fillers=20)
-    if roll < 0.73:
+    if roll < 0.63:
         return reminded(rng)
-    if roll < 0.88:
+    if roll < 0.79:
         return drill(rng)
-    if roll < 0.95:
+    if roll < 0.97:
         return condense.summary(rng)
     return condense.title(rng)
 

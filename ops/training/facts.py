@@ -116,6 +116,15 @@ def _number(low: int, high: int) -> Draw:
     return lambda rng: str(rng.randint(low, high))
 
 
+def _any_noun(rng: random.Random) -> str:
+    noun = rng.choice((*LISTS["nouns"], *_TEXT["kinds"]["kin_names"].split()))
+    return f"{rng.choice(LISTS['adjectives'])} {noun}" if rng.random() < 0.25 else noun
+
+
+def _numbered(rng: random.Random) -> str:
+    return f"{rng.choice(LISTS['nouns'])} {rng.choice(_TEXT['kinds']['numbers'].split())}"
+
+
 def _word(rng: random.Random) -> str:
     known = (LISTS[name] for name in ("colours", "objects", "animals", "fruits"))
     return rng.choice((*(word for words in known for word in words), invented(rng)))
@@ -146,7 +155,6 @@ def _band(rng: random.Random) -> str:
 
 _FAVOURITES: dict[str, Draw] = {
     "colour": _listed("colours"),
-    "color": _listed("colours"),
     "food": _listed("foods"),
     "fruit": _listed("fruits"),
     "vegetable": _listed("vegetables"),
@@ -184,6 +192,8 @@ _DRAWS: dict[str, Draw] = {
     "instrument": _listed("instruments"),
     "studied": _either(_listed("languages"), _listed("topics")),
     "keeping place": _listed("keeping_places"),
+    "any noun": _any_noun,
+    "any noun with a number": _numbered,
     "when": _either(_listed("days"), _day_and_hour, _date),
     "digits": digits,
     "word": _word,
@@ -223,11 +233,15 @@ def _families() -> tuple[Family, ...]:
     ]
     mine = _TEXT["mine"]
     for text in _TEXT["of_mine"]:
-        nouns = _among(*text["nouns"])
+        nouns = _DRAWS[text["subject"]] if "subject" in text else _among(*text["nouns"])
         found.append(_family(mine, "mine", _DRAWS[text["value"]], nouns, text["weight"]))
     for kind, value in _FAVOURITES.items():
-        noun = "favorite color" if kind == "color" else f"favourite {kind}"
-        found.append(_family(mine, "mine", value, _among(noun), 0.4))
+        found.append(_family(_TEXT["favourite"], "favourite", value, _among(kind), 0.4))
+    kinds = _TEXT["kinds"]
+    for secret in kinds["secrets"].split():
+        text = {name: line.replace("{k}", secret) for name, line in _TEXT["code"].items()}
+        value = _either(digits, digits, _word)
+        found.append(_family(text, secret, value, _among(*kinds["locked"].split()), 0.5))
     return tuple(found)
 
 

@@ -63,13 +63,28 @@ NUMBER_WORDS = tuple("zero one two three four five six seven eight nine ten elev
 def _operands(rng: random.Random) -> tuple[str, int, int, int]:
     kind = rng.choices("+-*/", (5, 4, 3, 1))[0]
     if kind in "*/":
-        a, b = rng.randint(0 if kind == "*" else 1, 12), rng.randint(1, 12)
-        return ("*", a, b, a * b) if kind == "*" else ("/", a * b, b, a)
-    top = rng.choices((10, 20, 50, 99), (3, 3, 2, 2))[0]
+        top = rng.choice((10, 10, 10, 12))
+        a, b = rng.randint(0 if kind == "*" else 1, top), rng.randint(1, top)
+        if kind == "*":
+            return ("*", a, b, a * b) if rng.random() < 0.5 else ("*", b, a, a * b)
+        return "/", a * b, b, a
+    top = rng.choices((9, 20, 50, 99), (4, 3, 3, 1))[0]
     a, b = rng.randint(0, top), rng.randint(0, top)
     if kind == "-":
         a, b = max(a, b), min(a, b)
     return kind, a, b, a + b if kind == "+" else a - b
+
+
+def _worked(kind: str, a: int, b: int, result: int) -> str:
+    """The problem and its result; where a ten is carried or borrowed, by tens and ones between,
+    so that each figure follows from two figures."""
+    tens_a, ones_a, tens_b, ones_b = a - a % 10, a % 10, b - b % 10, b % 10
+    between = ""
+    if kind == "+" and ones_a + ones_b > 9 and tens_a + tens_b:
+        between = f"{tens_a + tens_b} + {ones_a + ones_b} = "
+    elif kind == "-" and ones_a < ones_b:
+        between = f"{tens_a - tens_b} - {ones_b - ones_a} = "
+    return f"{a} {kind} {b} = {between}{result}."
 
 
 def arithmetic(rng: random.Random) -> Turn:
@@ -79,16 +94,21 @@ def arithmetic(rng: random.Random) -> Turn:
     left, right = str(a), str(b)
     if a <= 12 and b <= 12 and rng.random() < 0.12:
         left, right = NUMBER_WORDS[a], NUMBER_WORDS[b]
-    asked = typed(rng, f"{_TEXT['before']}[{_TEXT[name]}][?|?|?|||= ?|=]", a=left, b=right)
+    asks = f"{_TEXT['before']}[{_TEXT[name]}]"
+    if rng.random() < 0.35:
+        asks = (
+            rng.choice(("", "", "and ", "so ", "hey, ", "now ", "please ")) + _TEXT[f"{name}_asked"]
+        )
+    asked = typed(rng, f"{asks}[?|?|?|||= ?|=]", a=left, b=right)
     if rng.random() < 0.12 and kind in "+-":
         noun = rng.choice(LISTS["fruits"] + LISTS["objects"]) + "s"
         asked = typed(rng, _TEXT[f"{name}_story"], a=str(a), b=str(b), n=noun)
-    return Turn(asked, f"{a} {kind} {b} = {result}.")
+    return Turn(asked, _worked(kind, a, b, result))
 
 
 def counting(rng: random.Random) -> Turn:
     """Count up or down between two numbers."""
-    low = rng.choice((1, 1, 1, rng.randint(0, 30)))
+    low = rng.choice((1, 1, rng.randint(0, 12), rng.randint(0, 40)))
     high = low + rng.randint(2, 12)
     if rng.random() < 0.25:
         asked = typed(rng, _TEXT["count_down"], a=str(low), b=str(high))
@@ -101,7 +121,7 @@ def counting(rng: random.Random) -> Turn:
 
 def spelling(rng: random.Random) -> Turn:
     """Spell a word letter by letter, say how long it is or with what it begins."""
-    pools = (LISTS["plain_words"], _SPELLED, LISTS["given_names"])
+    pools = (LISTS["plain_words"], LISTS["plain_words"], _SPELLED, _SPELLED, LISTS["given_names"])
     word = rng.choice((*(rng.choice(pool) for pool in pools), invented(rng)))
     letters = "-".join(word.upper())
     roll = rng.random()
