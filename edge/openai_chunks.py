@@ -156,17 +156,21 @@ class AnswerEncoder:
     # in chunks
 
     def piece(self, index: int, text: str, told: Told) -> bytes:
-        """Return the chunks that carry what one choice says next; b"" if nothing is certain."""
+        """Return the chunks that carry what one choice says next; b"" if nothing is certain,
+        but for the first, which tells the client that the answer has begun."""
         choice = self._choices[index]
-        opening = b"" if choice.begun else self._open(choice)
+        if choice.begun:
+            return self._more(choice, text, told)
+        opening = self._open(choice)
+        return opening + self._more(choice, text, told) or self._text(choice, "")
+
+    def _more(self, choice: Choice, text: str, told: Told) -> bytes:
         if choice.reader is not None:
             text, calls = choice.reader.push(text)
-            return opening + self._said(choice, text) + self._called(choice, calls)
-        if self._logprobs.wanted:
-            return opening + self._chunk(
-                choice, self._delta(text), self._logprobs.view(choice, told)
-            )
-        return opening + self._said(choice, text)
+            return self._said(choice, text) + self._called(choice, calls)
+        if self._logprobs.wanted and (text or told):
+            return self._chunk(choice, self._delta(text), self._logprobs.view(choice, told))
+        return self._said(choice, text)
 
     def end(self, index: int, outcome: RunOutcome) -> bytes:
         """Return the last chunks of one choice."""
@@ -200,8 +204,9 @@ class AnswerEncoder:
         return self._said(choice, choice.echo)
 
     def _said(self, choice: Choice, text: str) -> bytes:
-        if not text:
-            return b""
+        return self._text(choice, text) if text else b""
+
+    def _text(self, choice: Choice, text: str) -> bytes:
         return self._heads[choice.index] + _json.encode(text) + self._tail
 
     def _called(self, choice: Choice, calls: Sequence[WrittenCall]) -> bytes:

@@ -81,14 +81,16 @@ class ApiRun:
 
     async def pieces(self) -> AsyncIterator[tuple[str, Told]]:
         """Yield text and likelihoods as they come, everything that waited together; `outcome`
-        is set with the last of it."""
+        is set with the last of it. The first tokens are told also where they say nothing yet."""
+        begun = False
         try:
             async for batch in self._reader.batches():
                 if batch.end is not None:
                     self.outcome = _told(batch.end)
                 text = _text(batch)
-                if text or batch.logprobs:
+                if text or batch.logprobs or not (begun or batch.end):
                     yield text, batch.logprobs
+                begun = True
                 if batch.end is not None:
                     return
         except LogGone:

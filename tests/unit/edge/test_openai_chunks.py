@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,6 +111,20 @@ def test_echo_comes_before_the_text() -> None:
     whole = encoder("completion", Choice(0, RUN, echo="say "))
     whole.keep(0, "it", ())
     assert whole.whole([STOPPED])["choices"][0]["text"] == "say it"
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+@pytest.mark.parametrize(("kind", "field"), [("completion", "text"), ("chat", "delta")])
+def test_first_tokens_without_text_begin_the_answer_with_one_chunk(
+    kind: ApiKind, field: str, wanted: bool
+) -> None:
+    answer = encoder(kind, wanted=wanted)
+    data = answer.piece(0, "", ()) + answer.piece(0, "", ()) + answer.piece(0, "on", ())
+    first, second = (chunk["choices"][0][field] for chunk in chunks(data + answer.close([])))
+    assert first == ("" if kind == "completion" else {
+        "role": "assistant", "content": "", "refusal": None
+    })  # fmt: skip
+    assert second == ("on" if kind == "completion" else {"content": "on"})
 
 
 def test_failure_has_openais_form() -> None:
