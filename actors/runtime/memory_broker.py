@@ -51,7 +51,8 @@ class MemoryBroker:
         self.streams: dict[str, MemoryStream] = {}
         self.leases = MemoryLeases()
         self.inboxes = itertools.count(1)
-        self._interests: list[Interest] = []
+        self._named: dict[str, dict[Interest, None]] = {}
+        self._wild: dict[Interest, None] = {}
         self._watches: list[Watch] = []
         self._buses: set[Client] = set()
         self._rotation = itertools.count()
@@ -65,7 +66,8 @@ class MemoryBroker:
     async def leave(self, bus: "Client") -> None:
         """Forget a client and all that it subscribed to."""
         self._buses.discard(bus)
-        self._interests = [i for i in self._interests if i.bus is not bus]
+        for interest in [i for i in self._interests() if i.bus is bus]:
+            self.drop_interest(interest)
         self._watches = [w for w in self._watches if w.bus is not bus]
         if not self._buses and self._expiring is not None:
             self._expiring.cancel()
@@ -76,31 +78,45 @@ class MemoryBroker:
 
     def add_interest(self, interest: Interest) -> None:
         """Let a subscription receive from now on."""
-        self._interests.append(interest)
+        self._alike(interest.pattern)[interest] = None
 
     def drop_interest(self, interest: Interest) -> None:
         """End a subscription."""
-        if interest in self._interests:
-            self._interests.remove(interest)
+        alike = self._alike(interest.pattern)
+        alike.pop(interest, None)
+        if not alike:
+            self._named.pop(interest.pattern, None)
+
+    def _alike(self, pattern: str) -> dict[Interest, None]:
+        """Return where a subscription to `pattern` is kept: by its subject, if it names one."""
+        if "*" in pattern or ">" in pattern:
+            return self._wild
+        return self._named.setdefault(pattern, {})
+
+    def _interests(self) -> list[Interest]:
+        return [*self._wild, *(i for alike in self._named.values() for i in alike)]
 
     def route(self, message: Inbound) -> int:
         """Hand a message to all interested, one a queue group; return how many."""
         loop = asyncio.get_running_loop()
         groups: dict[tuple[str, str], list[Interest]] = {}
         chosen: list[Interest] = []
-        for interest in self._interests:
-            if interest.bus.connected and matches(interest.pattern, message.subject):
-                if interest.queue:
-                    groups.setdefault((interest.pattern, interest.queue), []).append(interest)
-                else:
-                    chosen.append(interest)
+        wild = [i for i in self._wild if matches(i.pattern, message.subject)]
+        for interest in (*self._named.get(message.subject, ()), *wild):
+            if not interest.bus.connected:
+                continue
+            if interest.queue:
+                groups.setdefault((interest.pattern, interest.queue), []).append(interest)
+            else:
+                chosen.append(interest)
         chosen.extend(members[next(self._rotation) % len(members)] for members in groups.values())
         for interest in chosen:
             loop.call_soon(self._hand, interest, message)
         return len(chosen)
 
     def _hand(self, interest: Interest, message: Inbound) -> None:
-        if interest in self._interests and interest.bus.connected:
+        kept = self._wild if interest in self._wild else self._named.get(interest.pattern, {})
+        if interest in kept and interest.bus.connected:
             interest.handler(message)
 
     # streams
@@ -152,7 +168,8 @@ class MemoryBroker:
                 more = {**(headers or {}), "Nats-Sequence": str(stored.seq)}
                 self.route(Inbound(rewrite(*republish, subject), data, "", more))
             for consumer in stream.consumers.values():
-                self.pump(consumer)
+                if matches(consumer.pattern, subject):
+                    self.pump(consumer)
         return stored.seq
 
     def pump(self, consumer: MemoryConsumer) -> None:

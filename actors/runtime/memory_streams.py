@@ -85,11 +85,16 @@ class MemoryStream:
         """Forget what is older than the stream keeps, and message ids beyond their window."""
         if self.spec.max_age_s > 0:
             horizon = now_ms - self.spec.max_age_s * 1000
-            old = [seq for seq, at_ms in self.stored_at_ms.items() if at_ms < horizon]
-            for seq in old:
+            while self.stored_at_ms:
+                seq, at_ms = next(iter(self.stored_at_ms.items()))
+                if at_ms >= horizon:
+                    break
                 self.remove(seq)
         window_ms = (self.spec.duplicate_window_s or 120.0) * 1000
-        for msg_id in [m for m, (_, at) in self.seen_ids.items() if at < now_ms - window_ms]:
+        while self.seen_ids:
+            msg_id, (_, at_ms) = next(iter(self.seen_ids.items()))
+            if at_ms >= now_ms - window_ms:
+                break
             del self.seen_ids[msg_id]
 
     def last(self, subject: str) -> Stored | None:

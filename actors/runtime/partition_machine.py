@@ -10,6 +10,7 @@ rendezvous weight (Thaler and Ravishankar, 1998) among those below theirs.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from contracts.ids import partition_of
 
@@ -75,6 +76,7 @@ class Release:
 PartitionEffect = Acquire | Release
 
 
+@lru_cache(maxsize=65_536)
 def weight(partition: int, host: str) -> int:
     """Return how much a host wants a partition: the same number on every host."""
     return partition_of(f"{host}/{partition}/{host}", 1 << 32)

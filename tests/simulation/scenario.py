@@ -11,6 +11,11 @@ from tests.simulation.virtual_time import VirtualTimeLoop, run_virtual
 from tests.simulation.world import World
 
 CALM_S = 60.0
+BEGIN_S = 0.8
+"""By then every partition has its owner and the pool its scheduler, in fair weather."""
+
+LOOK_S = 0.2
+REST_S = 1.0
 
 
 def run_seed(seed: int, *, short: bool = False) -> Counter[str]:
@@ -30,7 +35,7 @@ def play(story: Story) -> Counter[str]:
 async def _play(world: World) -> Counter[str]:
     story = world.story
     await world.start()
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(BEGIN_S)
     people = [Person(world, number, prompts) for number, prompts in enumerate(story.people)]
     for name, value in story.weather:
         setattr(world.weather, name, value)
@@ -83,10 +88,10 @@ async def _disasters(world: World, disasters: tuple[Disaster, ...], faulty_s: fl
 async def _quiet(world: World, people: list[Person]) -> None:
     """Wait until nothing is left to do, and a moment more; at most the calm time: what is not
     done by then the checks name."""
-    for _ in range(int(CALM_S)):
-        await asyncio.sleep(1.0)
+    for _ in range(int(CALM_S / LOOK_S)):
+        await asyncio.sleep(LOOK_S)
         active = [await world.history.chat(person.chat_id) for person in people]
         open_runs = any(chat is not None and chat.active_run_id for chat in active)
         if not world.server.streams["RUNS"].messages and not open_runs:
-            await asyncio.sleep(3.0)
+            await asyncio.sleep(REST_S)
             return

@@ -6,6 +6,7 @@ callbacks and timers of one simulated process can be held back, as SIGSTOP would
 
 import asyncio
 import heapq
+import itertools
 import random
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
@@ -24,10 +25,9 @@ class Deadlock(Exception):
 
 
 class _NoSockets(selectors.BaseSelector):
-    """Knows the loop's own pipe and reports nothing; waiting moves the time."""
+    """Knows the loop's own pipe and reports nothing."""
 
     def __init__(self) -> None:
-        self.loop: VirtualTimeLoop | None = None
         self._keys: dict[Any, selectors.SelectorKey] = {}
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -39,11 +39,7 @@ class _NoSockets(selectors.BaseSelector):
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
         return self._keys.pop(fileobj)
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert self.loop is not None
-        if timeout is None:
-            raise Deadlock
-        self.loop.advance(timeout)
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:  # noqa: ARG002
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
@@ -53,63 +49,119 @@ class _NoSockets(selectors.BaseSelector):
         return self._keys[fileobj]
 
 
+class _Later(asyncio.TimerHandle):
+    """A timer; the loop orders them by their place in its heap, so they compare nothing."""
+
+    __slots__ = ()
+
+    def cancel(self) -> None:
+        """Let it not run: the loop passes over it when its time has come."""
+        asyncio.Handle.cancel(self)
+
+
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """See the module. `_ready` and `_scheduled` are the base loop's own queues (CPython 3.11
-    to 3.14): what a stopped process has in them is taken out and put back."""
+    """See the module. Of the base loop it uses what futures and tasks are given (CPython 3.11
+    to 3.14); the queue of callbacks and the heap of timers are its own, without what a loop
+    on sockets and threads must look after, which takes most of a base loop's time."""
 
     _ready: Any
-    _scheduled: Any
 
     def __init__(self) -> None:
         selector = _NoSockets()
         self._virtual_s = 0.0
-        self._stopped: dict[str, list[asyncio.Handle]] = {}
+        self._numbers = itertools.count()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._stopped: dict[str, tuple[list[asyncio.Handle], list[Any]]] = {}
         super().__init__(selector)
-        selector.loop = self
 
     def time(self) -> float:
         """Return virtual seconds since the start."""
         return self._virtual_s
 
-    def advance(self, seconds: float) -> None:
-        """Move the time on."""
-        self._virtual_s += max(0.0, seconds)
-
     def call_soon(  # type: ignore[override]  # the base class's is generic in its arguments
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         """Run it as soon as may be; for a stopped process, once it goes on."""
+        handle = asyncio.Handle(callback, args, self, context)
         if self._stopped:
             context = context if context is not None else copy_context()
             held = self._stopped.get(context.get(PROCESS, ""))
             if held is not None:
-                handle = asyncio.Handle(callback, args, self, context)
-                held.append(handle)
+                held[0].append(handle)
                 return handle
-        return super().call_soon(callback, *args, context=context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Run it after virtual `delay` seconds."""
+        return self.call_at(self._virtual_s + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Run it when the virtual time is `when`."""
+        handle = _Later(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), handle))
+        return handle
+
+    def _run_once(self) -> None:
+        """Run what is ready; if nothing is, let the time jump to the next timer before."""
+        ready, timers = self._ready, self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not ready:
+            if not timers:
+                raise Deadlock
+            self._virtual_s = max(self._virtual_s, timers[0][0])
+        while timers and timers[0][0] <= self._virtual_s:
+            ready.append(heapq.heappop(timers)[2])
+        for _ in range(len(ready)):
+            if not ready:  # a process was stopped meanwhile
+                return
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as the base loop's handles do
+                self.call_exception_handler({"message": "in a callback", "exception": error})
 
     def stop_process(self, name: str) -> None:
         """Let nothing of this process run until `resume_process`."""
         if name in self._stopped:
             return
-        held: list[asyncio.Handle] = []
-        for queue in (self._ready, self._scheduled):
-            kept: list[asyncio.Handle] = []
-            for handle in queue:
-                mine = handle._context.get(PROCESS, "") == name
-                (held if mine else kept).append(handle)
-            queue.clear()
-            queue.extend(kept)
-        heapq.heapify(self._scheduled)
-        self._stopped[name] = held
+
+        def mine(handle: asyncio.Handle) -> bool:
+            context: Context = handle._context  # type: ignore[attr-defined]  # not in typeshed
+            return context.get(PROCESS, "") == name
+
+        soon = [handle for handle in self._ready if mine(handle)]
+        later = [timer for timer in self._timers if mine(timer[2])]
+        kept = [handle for handle in self._ready if not mine(handle)]
+        self._ready.clear()
+        self._ready.extend(kept)
+        self._timers[:] = [timer for timer in self._timers if not mine(timer[2])]
+        heapq.heapify(self._timers)
+        self._stopped[name] = soon, later
 
     def resume_process(self, name: str) -> None:
         """Let the process go on: what was due meanwhile is due now."""
-        for handle in self._stopped.pop(name, ()):
-            if isinstance(handle, asyncio.TimerHandle):
-                heapq.heappush(self._scheduled, handle)
-            else:
-                self._ready.append(handle)
+        soon, later = self._stopped.pop(name, ((), ()))
+        self._ready.extend(soon)
+        for timer in later:
+            heapq.heappush(self._timers, timer)
 
 
 class VirtualClock:
@@ -131,9 +183,9 @@ class VirtualClock:
         """Return seeded bytes."""
         return self._rng.randbytes(size)
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """Return after virtual `seconds`."""
-        await asyncio.sleep(seconds)
+        return asyncio.sleep(seconds)
 
 
 def run_virtual(make: "Coroutine[Any, Any, T]", loop: VirtualTimeLoop) -> T:

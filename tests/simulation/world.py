@@ -275,7 +275,6 @@ class World:
     async def _gpu(self, name: str, bus: FaultyBus, life: int) -> Runnable:
         faults = {f: value for gpu, f, value in self.story.engines if gpu == name and life == 1}
         engine = SimEngine(msgspec.structs.replace(self.engine_config, **faults), self.clock)
-        await engine.start(lambda _: None)
         self.engines[name] = engine
         return GpuActor(
             GpuConfig(worker=name, pool=POOL, model=MODEL, snapshot_ms=300),
