@@ -2,42 +2,50 @@
 
 import asyncio
 import contextlib
-import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import structlog
 import uvicorn
 from litestar import Litestar
 
-from contracts.errors import ParleyError
 from edge.config import EdgeConfig
+from edge.listening import CannotListen, listen
 from edge.request_context import EdgeApp
-
-_log = structlog.get_logger()
-_BACKLOG = 2_048
-_UNACKNOWLEDGED_MS = 60_000
-
-
-class CannotListen(ParleyError):
-    """The address can't be had; the message says why and what to do."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, less its signal handlers: who runs the process decides what a signal means."""
+    """uvicorn, less its signal handlers: who runs the process decides what a signal means.
+
+    `closing` is called at the shutdown once nothing new is accepted and every connection knows
+    that its present answer is its last: a stream that is ended then sends its reader elsewhere,
+    and not over the same connection to an edge that must refuse it.
+    """
+
+    def __init__(self, config: uvicorn.Config, closing: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._closing = closing
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        ending = asyncio.ensure_future(super().shutdown(sockets))
+        await asyncio.sleep(0)  # up to its first pause
+        self._closing()
+        await ending
+
 
 class EdgeServer:
     """Serves an application until stopped. An actor in the sense of the host: `run`, `stop`."""
 
-    def __init__(self, app: Litestar, config: EdgeConfig) -> None:
+    def __init__(
+        self, app: Litestar, config: EdgeConfig, listener: socket.socket | None = None
+    ) -> None:
+        """`listener`: a socket that listens already, instead of one of its own."""
         self._app = app
         self._config = config
-        self._socket: socket.socket | None = None
+        self._socket = listener
         options = uvicorn.Config(
             app,
             http="httptools",
@@ -51,7 +59,7 @@ class EdgeServer:
             timeout_keep_alive=65,
             timeout_graceful_shutdown=max(1, round(config.shutdown_grace_s)),
         )
-        self._server = _Server(options)
+        self._server = _Server(options, self._end_streams)
 
     def bind(self) -> int:
         """Take the port and return it (of interest where the configuration says 0).
@@ -60,7 +68,7 @@ class EdgeServer:
             CannotListen: in one sentence, with what to do.
         """
         if self._socket is None:
-            self._socket = _listen(self._config.host, self._config.port)
+            self._socket = listen(self._config.host, self._config.port)
         port: int = self._socket.getsockname()[1]
         return port
 
@@ -84,6 +92,8 @@ class EdgeServer:
         """Take no new request, close the event streams so that their readers go elsewhere,
         let the others finish for `shutdown_grace_s`."""
         self._server.should_exit = True
+
+    def _end_streams(self) -> None:
         if isinstance(self._app, EdgeApp):
             self._app.streams.end_all()
 
@@ -102,27 +112,3 @@ async def serve(app: Litestar, config: EdgeConfig) -> None:
         await server.stop()
         await serving
         raise
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted sockets inherit it: a peer that takes nothing is dropped by the kernel.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise CannotListen(_why(error, host, port)) from error
-    listener.setblocking(False)
-    return listener
-
-
-def _why(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is taken; choose another with --port."
-    if error.errno == errno.EACCES:
-        return f"Port {port} needs privileges; choose one from 1024 on with --port."
-    return f"Can't listen on {host}:{port}: {error.strerror}; choose another with --host, --port."

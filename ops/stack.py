@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from contracts.codec import encode
 from contracts.errors import BusError, BusUnavailable, ParleyError
 from contracts.scheduling import WorkerGone
 from contracts.subjects import scheduler_workers
+from edge import listening
 from ops import nats_server
 from ops.model_files import find_model
 from ops.placement import deal_workers, nvidia_cards, place, usual_workers
@@ -55,6 +57,7 @@ class Stack:
         self._metrics: dict[str, int] = {}
         self._nats: nats_server.NatsFacts | None = None
         self._bus: NatsBus | None = None
+        self._listener: socket.socket | None = None
 
     @property
     def url(self) -> str:
@@ -85,6 +88,7 @@ class Stack:
                     f"Port {self._settings.port} is taken: stop what listens there or choose "
                     "another with --port."
                 )
+            self._listener = listening.listen(self._settings.host, self._settings.port)
             lock.publish(self._facts())
             self._settings_copy.write()
             if self._settings.nats:
@@ -96,9 +100,11 @@ class Stack:
                 screen=self._screen,
                 on_gone=self._announce_gone,
                 on_all_ready=self._say_ready,
+                on_stopping=self._listen_no_more,
             )
             return await shell.run()
         finally:
+            self._listen_no_more()
             if self._bus is not None:
                 await self._bus.close()
             lock.release()
@@ -153,13 +159,22 @@ class Stack:
         inherited = self._environ(environ or {})
 
         def command() -> Command:
-            port = () if role == "edge" else ("--metrics-port", str(self._metrics_port(name)))
-            return Command((*argv, *port), inherited)
+            if role != "edge":
+                return Command((*argv, "--metrics-port", str(self._metrics_port(name))), inherited)
+            assert self._listener is not None, "nothing is started once the end was asked for"
+            held = self._listener.fileno()
+            return Command(argv, {**inherited, listening.VARIABLE: str(held)}, (held,))
 
         gpu = role == "gpu"
         stop_ms = stop_time_ms(role, self._settings.drain_s)
         spec = ChildSpec(name, stage=1, rank=rank, stop_ms=stop_ms, gone=gpu, awaited=not gpu)
         return Plan(spec, command)
+
+    def _listen_no_more(self) -> None:
+        """Let clients be refused, once the edge has ended: it is not coming back."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     def _environ(self, more: Mapping[str, str]) -> dict[str, str]:
         """The environment of a child: what the user set wins over what the placement proposes."""

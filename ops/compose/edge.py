@@ -10,6 +10,7 @@ from actors.runtime.tokenizer import HfTextCodec
 from contracts.scheduling import ActorInfo
 from edge.app import create_app
 from edge.config import EdgeConfig, ModelPool
+from edge.listening import inherited
 from edge.server import EdgeServer
 from ops.compose.process import Part, joined_bus, models_of, opened_history, serve
 from ops.files import open_files
@@ -21,14 +22,15 @@ from ops.token_keys import load_token_keys
 
 
 class ListedEdge(EdgeServer):
-    """An edge that `parley ps` lists. It has taken its port when it is made.
+    """An edge that `parley ps` lists. It has taken its port when it is made, the one that its
+    supervisor holds for it, if it has one.
 
     Raises:
         CannotListen: the port is taken or may not be used.
     """
 
     def __init__(self, app: Litestar, config: EdgeConfig, actor_id: str, epoch: int) -> None:
-        super().__init__(app, config)
+        super().__init__(app, config, inherited())
         self._actor_id = actor_id
         self._epoch = epoch
         self.bind()

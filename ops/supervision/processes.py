@@ -19,10 +19,12 @@ _LINE_MAX = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program with its arguments. `environ` is the whole environment."""
+    """A program with its arguments. `environ` is the whole environment; `descriptors` stay open
+    in the program under the same numbers."""
 
     argv: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
+    descriptors: tuple[int, ...] = ()
 
 
 class Process:
@@ -55,7 +57,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env={**command.environ, VARIABLE: str(notify)},
-                pass_fds=(notify,),
+                pass_fds=(notify, *command.descriptors),
                 process_group=0,
             )
         except BaseException:

@@ -57,10 +57,12 @@ class Shell:
         screen: Screen,
         on_gone: Callable[[str, int], None],
         on_all_ready: Callable[[], Awaitable[None]],
+        on_stopping: Callable[[], None] | None = None,
         policy: Policy | None = None,
     ) -> None:
         """`on_gone` gets name and status of a dead child whose spec says `gone`;
-        `on_all_ready` runs beside the stack once every child has been ready."""
+        `on_all_ready` runs beside the stack once every child has been ready; `on_stopping` is
+        called when the end is asked for."""
         self._plans = {plan.spec.name: plan for plan in plans}
         self._machine = Supervisor([plan.spec for plan in plans], policy)
         self._screen = screen
@@ -70,6 +72,7 @@ class Shell:
         self._codes: dict[str, int] = {}
         self._on_gone = on_gone
         self._on_all_ready = on_all_ready
+        self._on_stopping = on_stopping
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._done: asyncio.Future[int] | None = None
@@ -99,6 +102,8 @@ class Shell:
     def _stop_asked(self) -> None:
         again = self._machine.stopping
         self._screen.line("stopping now" if again else "stopping in order (Ctrl-C again: at once)")
+        if self._on_stopping is not None:
+            self._on_stopping()
         self._tell(Stop())
 
     def _tell(self, message: Message) -> None:

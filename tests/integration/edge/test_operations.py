@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from actors.runtime.token_log import BusTokenLog
 from edge.app import create_app
 from edge.config import EdgeConfig
-from edge.server import CannotListen, serve
+from edge.listening import CannotListen
+from edge.server import serve
 from ops.ports import free_port
 from tests.integration.edge.conftest import EdgeStack, WordCodec, serving
 
