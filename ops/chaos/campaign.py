@@ -137,10 +137,10 @@ async def back(stack: RunningStack) -> None:
 
 
 def choose(rng: random.Random, count: int, kinds: Sequence[Fault] = ALL) -> list[Fault]:
-    """Return `count` faults, every kind about equally often, in random order; what ends the
-    whole stack is a tenth as frequent, because it takes ten times as long."""
-    usual = [fault for fault in kinds if fault.role != "parley up"]
-    rare = [fault for fault in kinds if fault.role == "parley up"]
+    """Return `count` faults, every kind about equally often, in random order; what takes ten
+    times as long is a tenth as frequent."""
+    usual = [fault for fault in kinds if not fault.long]
+    rare = [fault for fault in kinds if fault.long]
     found: list[Fault] = []
     while len(found) < count:
         found += usual

@@ -19,7 +19,12 @@ from ops.chaos.figures import quantile
 from ops.chaos.stack import RunningStack
 from ops.chaos.storms import Storm, Weight, cancel_storm, kill_storm, soak
 
-_SIMULATED = ("--engine", "sim", "--engine-arg", "step_ms=15", "--engine-arg", "eos_every=0")
+_SIMULATED = (
+    "--engine", "sim", "--engine-arg", "step_ms=15", "--engine-arg", "eos_every=0",
+    "--engine-arg", "slots=16",
+)  # fmt: skip
+_LIMITED = ("--queue-limit", "64")
+"""So that a flood is more than the stack takes."""
 _PATIENCE_S = 300.0
 
 
@@ -59,7 +64,7 @@ def chaos(
     def say(text: str) -> None:
         click.echo(f"[{time.monotonic() - begun:6.0f} s] {text}", err=True)
 
-    words = _SIMULATED if engine == "sim" else ()
+    words = (*(_SIMULATED if engine == "sim" else ()), *_LIMITED)
     kinds = [fault for fault in ALL if only in str(fault)]
     if not kinds:
         raise click.UsageError(f"No fault is named {only}; there are: {', '.join(map(str, ALL))}.")

@@ -1,4 +1,5 @@
-"""What a campaign does to a stack: a signal to the busiest process of a kind, and its end."""
+"""What a campaign does to a stack: a signal to the busiest process of a kind, its end, and clients
+that misbehave. What is expected of each stands in `ops/chaos/README.md`."""
 
 import asyncio
 import contextlib
@@ -11,12 +12,13 @@ from typing import Literal
 
 import psutil
 
+from ops.chaos import rude
 from ops.chaos.operator import Operator
 from ops.chaos.stack import RunningStack
 from ops.chaos.verdict import Broken
 from ops.supervision import leftovers
 
-FaultKind = Literal["kill -9", "SIGSTOP, SIGCONT", "SIGTERM"]
+FaultKind = Literal["kill -9", "SIGSTOP, SIGCONT", "SIGTERM", "stopped reading", "flood"]
 ROLES = ("gpu", "session", "scheduler", "edge", "summarizer", "nats")
 _SIGNALS: dict[FaultKind, signal.Signals] = {
     "kill -9": signal.SIGKILL,
@@ -28,19 +30,28 @@ _LONGEST_STOP_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: what happens to which kind of process."""
+    """One fault: what happens to which kind of process, or what clients do (`role` "client")."""
 
     kind: FaultKind
     role: str
 
+    @property
+    def long(self) -> bool:
+        """Whether it takes half a minute, not seconds."""
+        return self.role == "parley up" or self.kind == "stopped reading"
+
     def __str__(self) -> str:
-        return f"{self.kind} of {self.role}"
+        return (
+            f"{self.kind} by a client" if self.role == "client" else f"{self.kind} of {self.role}"
+        )
 
 
 ALL = (
     *(Fault(kind, role) for kind in _SIGNALS for role in ROLES),
     Fault("kill -9", "parley up"),
     Fault("SIGTERM", "parley up"),
+    Fault("stopped reading", "client"),
+    Fault("flood", "client"),
 )
 
 
@@ -65,12 +76,23 @@ async def inflict(
     that ended is ready again); what died may still be on its way back.
 
     `known` are the targets as they were a moment ago; of the gpu actors the one is hit that
-    writes most. Raises Broken if no process of the role lives.
+    writes most. Raises Broken if no process of the role lives, or if what the fault is expected
+    to show was not kept.
     """
     if fault.role == "parley up":
         await asyncio.to_thread(stack.end, _SIGNALS[fault.kind])
         await asyncio.to_thread(stack.start)
-        return
+    elif fault.kind == "stopped reading":
+        await rude.stop_reading(stack.url, known["edge"][0])
+    elif fault.kind == "flood":
+        await rude.flood(stack.url)
+    else:
+        await _signal(fault, operator, known, rng)
+
+
+async def _signal(
+    fault: Fault, operator: Operator, known: Mapping[str, Sequence[int]], rng: random.Random
+) -> None:
     pids = list(known[fault.role])
     if fault.role == "gpu":
         workers = sorted(await operator.workers(), key=lambda worker: worker.running)

@@ -15,6 +15,7 @@ ROUNDS = int(os.environ.get("PARLEY_CHAOS_ROUNDS", "2"))
 SEED = int(os.environ.get("PARLEY_CHAOS_SEED") or 0) or random.SystemRandom().randrange(1, 10**6)
 SIMULATED = (
     "--engine", "sim", "--engine-arg", "step_ms=20", "--engine-arg", "eos_every=0", "--gpus", "2",
+    "--engine-arg", "slots=16", "--queue-limit", "64",
 )  # fmt: skip
 PROMPT = "Tell me a long story about the sea."
 SCENE_S = 420.0
