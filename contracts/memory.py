@@ -1,9 +1,9 @@
 """What sessions and summarizers say to each other."""
 
-from contracts.base import Wire
+from contracts.base import Tagged
 
 
-class FoldWanted(Wire):
+class FoldWanted(Tagged, tag="fold"):
     """Fold these messages of a chat into its running summary, in the background.
 
     Durable, at least once, perhaps late, perhaps never: a fold that is lost only makes the next
@@ -23,3 +23,23 @@ class FoldWanted(Wire):
     wanted_at_ms: int = 0
     replaces: int | None = None
     based_on: str | None = None
+
+
+class TitleWanted(Tagged, tag="title"):
+    """Give a chat a title, in the background, made of its first exchange, the
+    messages `prompt_id` and `answer_id`.
+
+    Durable, at least once, perhaps late, perhaps never. Only a chat that still has the title
+    `instead_of` gets another.
+    """
+
+    title_id: str
+    chat_id: str
+    user_id: str
+    prompt_id: str
+    answer_id: str
+    instead_of: str
+    wanted_at_ms: int = 0
+
+
+SummarizerWish = FoldWanted | TitleWanted

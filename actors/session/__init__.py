@@ -9,7 +9,7 @@ Accepts (durable stream `SESS`, at least once): `SubmitPrompt`, `CancelRun`, `Ru
 responses of the API, which its hosts keep beside chats, `SubmitResponse` (ADR 0021).
 Emits: `RunSpec` to `RUNS`, `PromptAccepted` or `PromptRejected` and `CancelReply` to whoever
 asked, `CancelQueued` requests to the scheduler, the terminal event to the run's log,
-`FoldWanted` to `FOLD`.
+`FoldWanted` and `TitleWanted` to `FOLD`.
 
 Invariants:
 - the prompt is in history before its run is queued, the answer before its terminal event;
@@ -27,7 +27,8 @@ share), `memory` (what is remembered beyond the window), `context` (the prompt o
 `exchanges` (messages as a model reads them), `retrieval` (older turns, found and quoted) with its
 index `sqlite_retrieval`, `folding` (when the summarizer is asked), `outcomes` (how an end looks),
 `responses` (the keeper of a response) with its `responses_state`,
-`titles`, `actor` (the shell of all chats of a host), `effects` (its hands), `config`, `metrics`.
+`titles` and `titling` (what a chat is called, and when the summarizer is asked for better),
+`actor` (the shell of all chats of a host), `effects` (its hands), `config`, `metrics`.
 """
 
 from actors.session.actor import SessionHost

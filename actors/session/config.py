@@ -58,7 +58,7 @@ class SessionConfig:
     the scheduler does not know `unknown_max` times, `watch_ms` apart, is lost. A chat begins
     with its newest `messages_loaded` messages; where its memory needs older ones, it holds
     `messages_max`. A fold that brought no summary is wanted again after `fold_again_ms`, at
-    the end of a turn."""
+    the end of a turn. `titles`: a summarizer is asked for the title of a new chat."""
 
     models: Mapping[str, ModelContext] = field(default_factory=dict)
     default_model: str = ""
@@ -66,6 +66,7 @@ class SessionConfig:
     messages_loaded: int = 200
     messages_max: int = 4_000
     fold_again_ms: int = 60_000
+    titles: bool = False
     runs_loaded: int = 50
     early_cancels_max: int = 64
     early_cancel_ms: int = 30_000

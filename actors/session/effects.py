@@ -47,7 +47,7 @@ from actors.session.state import (
     SessionMessage,
     StepFailed,
     TerminalWritten,
-    WantFold,
+    Wish,
     WriteTerminal,
 )
 from actors.session.titles import title_of
@@ -63,7 +63,7 @@ from contracts.errors import (
     StreamFull,
 )
 from contracts.log import CLOSING_ATTEMPT, LogEntry
-from contracts.memory import FoldWanted
+from contracts.memory import FoldWanted, SummarizerWish
 from contracts.ports.bus import Bus, Delivery
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
@@ -116,8 +116,8 @@ class EffectRunner:
             case AskCancel(run_id, pool):
                 tell(self._bus, scheduler_requests(pool), CancelQueued(run_id=run_id))
                 return None
-            case WantFold(wish):
-                await self._want_fold(wish)
+            case Wish(wish):
+                await self._wish(wish)
                 return None
             case ReadMemory():
                 return await self._read_memory(effect)
@@ -146,12 +146,14 @@ class EffectRunner:
         except HistoryUnavailable:
             return StepFailed(run_id)
 
-    async def _want_fold(self, wish: FoldWanted) -> None:
+    async def _wish(self, wish: SummarizerWish) -> None:
+        fold = isinstance(wish, FoldWanted)
+        wish_id = wish.fold_id if isinstance(wish, FoldWanted) else wish.title_id
         try:
-            await self._bus.append(fold_wishes(wish.chat_id), encode(wish), msg_id=wish.fold_id)
-            metrics.FOLDS_WANTED.inc()
+            await self._bus.append(fold_wishes(wish.chat_id), encode(wish), msg_id=wish_id)
+            (metrics.FOLDS_WANTED if fold else metrics.TITLES_WANTED).inc()
         except (BusUnavailable, StreamFull) as error:
-            _log.info("fold not asked for", chat_id=wish.chat_id, error=str(error))
+            _log.info("summarizer not asked", wish=wish_id, error=str(error))
 
     async def _read_memory(self, effect: ReadMemory) -> MemoryRead:
         before = effect.before

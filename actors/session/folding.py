@@ -5,7 +5,7 @@ lost, and whoever dies in between loses nothing.
 """
 
 from actors.session.conversation import Conversation, Effects
-from actors.session.state import Progress, WantFold
+from actors.session.state import Progress, Wish
 from contracts.errors import Refused
 
 
@@ -27,4 +27,4 @@ class Folding:
             )
         except Refused:
             return ()  # The template does not take these turns: the next prompt will say so.
-        return () if wish is None else (WantFold(wish),)
+        return () if wish is None else (Wish(wish),)

@@ -38,6 +38,7 @@ from actors.session.state import (
     Tick,
 )
 from actors.session.submitting import Submitting
+from actors.session.titling import Titling
 from actors.session.watching import Watching
 from contracts.errors import IllegalMessage, Problem
 from contracts.records import SessionRecord
@@ -57,6 +58,7 @@ class SessionMachine:
         self._cancelling = Cancelling(self._conversation, self._ending)
         self._submitting = Submitting(self._conversation, self._ending, self._cancelling)
         self._folding = Folding(self._conversation)
+        self._titling = Titling(self._conversation)
         self._watching = Watching(self._conversation, self._ending)
 
     @property
@@ -122,7 +124,11 @@ class SessionMachine:
             case AnswerSaved() if progress.phase is Phase.SAVING:
                 return self._ending.saved(progress)
             case TerminalWritten() if progress.phase is Phase.ENDING:
-                return (*self._ending.end(progress), *self._folding.after(progress, now_ms))
+                return (
+                    *self._ending.end(progress),
+                    *self._titling.after(progress, now_ms),
+                    *self._folding.after(progress, now_ms),
+                )
             case StepFailed():
                 return self._failed(progress, message, now_ms)
         return ()

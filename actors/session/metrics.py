@@ -11,6 +11,7 @@ COMMANDS = Counter("parley_session_commands_total", "Commands received", ["kind"
 BROKEN = Counter("parley_session_broken_total", "Chats set aside by a broken invariant")
 REFUSED_FULL = Counter("parley_session_mailbox_full_total", "Commands that met a full mailbox")
 FOLDS_WANTED = Counter("parley_session_folds_wanted_total", "Folds asked of the summarizers")
+TITLES_WANTED = Counter("parley_session_titles_wanted_total", "Titles asked of the summarizers")
 LEFT_OUT = Counter(
     "parley_session_left_out_total", "What prompts did not hold of their conversation", ["what"]
 )

@@ -5,7 +5,7 @@ from enum import Enum
 
 from actors.session.context import LeftOut
 from contracts.events import Terminal
-from contracts.memory import FoldWanted
+from contracts.memory import SummarizerWish
 from contracts.records import Chat, Message, RunRecord, Summary
 from contracts.responses import SubmitResponse
 from contracts.runs import RunOutcome, RunSpec
@@ -197,10 +197,10 @@ class ReadMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class WantFold:
+class Wish:
     """Ask the summarizers, once; no answer is awaited, and losing it costs little."""
 
-    wish: FoldWanted
+    wish: SummarizerWish
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +289,7 @@ Effect = (
     | LookUpKey
     | ReadPath
     | ReadMemory
-    | WantFold
+    | Wish
     | LookUpRun
     | AcceptPrompt
     | EnqueueRun

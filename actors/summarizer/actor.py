@@ -1,6 +1,8 @@
-"""The shell of all folds of a host: partitions, deliveries, a task for each fold."""
+"""The shell of all folds and titles of a host: partitions, deliveries, a task for each."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
@@ -9,10 +11,11 @@ from actors.summarizer import metrics
 from actors.summarizer.config import SummarizerConfig
 from actors.summarizer.effects import FoldHands
 from actors.summarizer.machine import FoldMachine
-from actors.summarizer.state import Begin, Finish, FoldMessage
+from actors.summarizer.state import Begin, Finish, FoldEffect, TitleEffect
+from actors.summarizer.titling import TitleMachine
 from contracts.codec import decode
 from contracts.errors import BadMessage, InvariantBroken, Refused
-from contracts.memory import FoldWanted
+from contracts.memory import FoldWanted, SummarizerWish
 from contracts.ports.bus import Bus, Consumer, Delivery
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
@@ -106,14 +109,14 @@ class SummarizerHost:
 
     def _receive(self, delivery: Delivery) -> None:
         try:
-            wish = decode(delivery.stored.data, FoldWanted)
+            wish: SummarizerWish = decode(delivery.stored.data, SummarizerWish)
         except BadMessage as error:
             _log.error("wish does not decode", subject=delivery.stored.subject, error=str(error))
             delivery.ack()
             return
         if self._group is None:
             return
-        task = self._group.create_task(self._fold(wish, delivery))
+        task = self._group.create_task(self._grant(wish, delivery))
         self._folds[task] = session_partition(wish.chat_id)
         metrics.ACTIVE.set(len(self._folds))
         task.add_done_callback(self._forget)
@@ -122,27 +125,34 @@ class SummarizerHost:
         del self._folds[task]
         metrics.ACTIVE.set(len(self._folds))
 
-    async def _fold(self, wish: FoldWanted, delivery: Delivery) -> None:
-        """Carry out one fold to its end. One that breaks an invariant, or whose turns the model's
-        template does not take, is dropped: its chat's next wish has other turns."""
-        with structlog.contextvars.bound_contextvars(chat_id=wish.chat_id, fold_id=wish.fold_id):
+    async def _grant(self, wish: SummarizerWish, delivery: Delivery) -> None:
+        """Carry out one wish to its end. One that breaks an invariant, or whose turns the model's
+        template does not take, is dropped: its chat's next fold has other turns."""
+        folds = isinstance(wish, FoldWanted)
+        wish_id = wish.fold_id if isinstance(wish, FoldWanted) else wish.title_id
+        with structlog.contextvars.bound_contextvars(chat_id=wish.chat_id, wish_id=wish_id):
             try:
                 how = await self._carry_out(wish)
-                _log.info("fold finished", how=how)
+                _log.info("wish granted", how=how)
             except (InvariantBroken, AssertionError, Refused):
                 how = "broken"
-                _log.exception("fold dropped")
-        metrics.FOLDS.labels(how).inc()
+                _log.exception("wish dropped")
+        (metrics.FOLDS if folds else metrics.TITLES).labels(how).inc()
         delivery.ack()
 
-    async def _carry_out(self, wish: FoldWanted) -> str:
-        machine = FoldMachine(self._config, wish, self._clock.now_ms())
-        message: FoldMessage | None = Begin()
+    async def _carry_out(self, wish: SummarizerWish) -> str:
+        machine: FoldMachine | TitleMachine
+        if isinstance(wish, FoldWanted):
+            machine = FoldMachine(self._config, wish, self._clock.now_ms())
+        else:
+            machine = TitleMachine(self._config, wish, self._clock.now_ms())
+        message: Any = Begin()
         while message is not None:
+            effects: Sequence[FoldEffect | TitleEffect]
             effects = machine.handle(message, self._clock.now_ms())
             message = None
             for effect in effects:
                 if isinstance(effect, Finish):
                     return effect.how
                 message = await self._hands.perform(effect) or message
-        raise InvariantBroken("a fold asked for nothing and has not finished")
+        raise InvariantBroken("a wish asked for nothing and has not finished")

@@ -1,4 +1,4 @@
-"""Performs what a fold decided: history, queue, log. Almost no branches."""
+"""Performs what a fold or a title decided: history, queue, log. Almost no branches."""
 
 import asyncio
 
@@ -7,18 +7,23 @@ import structlog
 from actors.runtime.telling import tell
 from actors.summarizer import metrics
 from actors.summarizer.state import (
+    ExchangeRead,
     FoldMessage,
+    ReadExchange,
     ReadTurns,
     Rest,
     Rested,
     RunEnded,
     RunLost,
     RunModel,
+    SetTitle,
     StepFailed,
     StopRun,
     StoreSummary,
     SummaryConflict,
     SummaryStored,
+    TitleMessage,
+    TitleSet,
     TurnsRead,
 )
 from contracts.codec import encode
@@ -30,7 +35,7 @@ from contracts.errors import (
     StreamFull,
 )
 from contracts.events import MessageDelta, MessageSnapshot
-from contracts.memory import FoldWanted
+from contracts.memory import FoldWanted, TitleWanted
 from contracts.ports.bus import Bus
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
@@ -43,7 +48,7 @@ _log = structlog.get_logger()
 
 
 class FoldHands:
-    """The hands of all folds of a host."""
+    """The hands of all folds and titles of a host."""
 
     def __init__(self, bus: Bus, log: TokenLog, history: History, clock: Clock) -> None:
         self._bus = bus
@@ -52,13 +57,19 @@ class FoldHands:
         self._clock = clock
 
     async def perform(
-        self, effect: ReadTurns | RunModel | StopRun | StoreSummary | Rest
-    ) -> FoldMessage | None:
+        self,
+        effect: ReadTurns | ReadExchange | RunModel | StopRun | StoreSummary | SetTitle | Rest,
+    ) -> FoldMessage | TitleMessage | None:
         """Do it, and return what the fold is to be told, if anything."""
         try:
             match effect:
                 case ReadTurns(wish):
                     return await self._read(wish)
+                case ReadExchange(wish):
+                    return await self._read_exchange(wish)
+                case SetTitle(chat_id, title, instead_of):
+                    await self._history.update_chat(chat_id, title=title, title_was=instead_of)
+                    return TitleSet()
                 case StoreSummary(summary, replaces):
                     await self._history.put_summary(summary, replaces=replaces)
                     metrics.STORED.inc()
@@ -90,7 +101,17 @@ class FoldHands:
         )
         return TurnsRead(record.summary, tuple(messages))
 
-    async def _run(self, spec: RunSpec, patience_ms: int) -> FoldMessage:
+    async def _read_exchange(self, wish: TitleWanted) -> ExchangeRead:
+        chat = await self._history.chat(wish.chat_id)
+        if chat is None or chat.user_id != wish.user_id:
+            return ExchangeRead()
+        prompt = await self._history.message(wish.chat_id, wish.prompt_id)
+        answer = await self._history.message(wish.chat_id, wish.answer_id)
+        if prompt is None or answer is None:
+            return ExchangeRead()
+        return ExchangeRead(chat.title, (prompt, answer))
+
+    async def _run(self, spec: RunSpec, patience_ms: int) -> RunEnded | RunLost:
         try:
             async with asyncio.timeout(patience_ms / 1000):
                 return await self._answer(spec)

@@ -1,4 +1,4 @@
-"""What the model is asked: the summary so far and a few turns, quoted as data. Pure."""
+"""What the model is asked: turns, quoted as data, after the summary so far. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from contracts.ports.text import Turn
 from contracts.records import Message
 
 _REQUEST = "Write the new summary."
+_TITLE_REQUEST = "Write a title of at most six words for this chat."
 _TURN_PART = 6
 """A speaker's text takes at most this part of the window; of a longer one, beginning and end."""
 
@@ -48,6 +49,16 @@ def prompt_of(
     parts += [f"New turns:\n{quoted}", _REQUEST]
     turns = [Turn("system", config.instruction)] if config.instruction else []
     return config.codec.render_chat([*turns, Turn("user", "\n\n".join(parts))])
+
+
+def title_prompt_of(config: SummarizerConfig, exchange: Exchange) -> tuple[int, ...]:
+    """Return the prompt that asks for the title of a chat that begins with this exchange."""
+    limit = config.context_length // _TURN_PART
+    quoted = quoted_turn(
+        _shortened(config, exchange.user, limit), _shortened(config, exchange.assistant, limit)
+    )
+    turns = [Turn("system", config.title_instruction)] if config.title_instruction else []
+    return config.codec.render_chat([*turns, Turn("user", f"{_TITLE_REQUEST}\n\n{quoted}")])
 
 
 def fitting(

@@ -1,8 +1,8 @@
-"""What a fold is told and what it asks for. Pure. A fold has one question open at a time."""
+"""What a fold or a title is told and what it asks for. Pure. One question is open at a time."""
 
 from dataclasses import dataclass
 
-from contracts.memory import FoldWanted
+from contracts.memory import FoldWanted, TitleWanted
 from contracts.records import Message, Summary
 from contracts.runs import RunOutcome, RunSpec
 
@@ -22,6 +22,19 @@ class TurnsRead:
     summary: Summary | None = None
     messages: tuple[Message, ...] = ()
     gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRead:
+    """What history has: the chat's title and its first exchange. None: one of them is gone."""
+
+    title: str | None = None
+    messages: tuple[Message, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TitleSet:
+    """The title is durable, or another one took the place of the one to be replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,7 @@ class Rested:
 FoldMessage = (
     Begin | TurnsRead | RunEnded | RunLost | SummaryStored | SummaryConflict | StepFailed | Rested
 )
+TitleMessage = Begin | ExchangeRead | RunEnded | RunLost | TitleSet | StepFailed | Rested
 
 
 # --- effects ---------------------------------------------------------------------------------
@@ -72,6 +86,22 @@ class ReadTurns:
     """Answer with `TurnsRead` or `StepFailed`."""
 
     wish: FoldWanted
+
+
+@dataclass(frozen=True, slots=True)
+class ReadExchange:
+    """Answer with `ExchangeRead` or `StepFailed`."""
+
+    wish: TitleWanted
+
+
+@dataclass(frozen=True, slots=True)
+class SetTitle:
+    """Answer with `TitleSet` or `StepFailed`. `instead_of`: the title to be replaced."""
+
+    chat_id: str
+    title: str
+    instead_of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +144,4 @@ class Finish:
 
 
 FoldEffect = ReadTurns | RunModel | StopRun | StoreSummary | Rest | Finish
+TitleEffect = ReadExchange | RunModel | StopRun | SetTitle | Rest | Finish

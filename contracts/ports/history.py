@@ -163,9 +163,11 @@ class History(Responses, Protocol):
         model: str | None = None,
         pinned: bool | None = None,
         leaf_id: str | None = None,
+        title_was: str | None = None,
     ) -> Chat | None:
         """Change what is not None; return the chat, None if there is none. `leaf_id` must be
-        a message of the chat, and makes it one that has alternatives."""
+        a message of the chat, and makes it one that has alternatives. `title_was`: `title` is
+        set only in place of this one, and the rest in any case."""
         ...
 
     async def delete_chat(self, chat_id: str) -> bool:

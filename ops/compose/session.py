@@ -37,7 +37,11 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
             system_prompt=settings.system_prompt,
             shares=_SHARES[settings.memory],
         )
-    config = SessionConfig(models=contexts, default_model=next(iter(contexts)))
+    config = SessionConfig(
+        models=contexts,
+        default_model=next(iter(contexts)),
+        titles=settings.memory in ("both", "summary"),
+    )
     async with (
         joined_bus(settings, "session", actor_id) as (bus, clock),
         opened_history(settings, notifier) as history,

@@ -92,12 +92,16 @@ class CqlChats:
         model: str | None = None,
         pinned: bool | None = None,
         leaf_id: str | None = None,
+        title_was: str | None = None,
     ) -> Chat | None:
         if pinned:
             chat = await self.chat(chat_id)
             if chat is None:
                 return None
             await self._link.rows(q.INSERT_PINNED, chat.user_id, chat_id)
+        if title is not None and title_was is not None:
+            await self._link.applied(q.SET_TITLE_ONCE, title, chat_id, title_was)
+            title = None
         changes = (
             (q.SET_TITLE, title),
             (q.SET_MODEL, model),

@@ -115,6 +115,9 @@ FINISH = Query(
     "UPDATE chats SET active_run_id = '', turn = ? WHERE chat_id = ? IF active_run_id = ?", _LWT
 )
 SET_TITLE = Query("UPDATE chats SET title = ? WHERE chat_id = ? IF deleting = false", _LWT)
+SET_TITLE_ONCE = Query(
+    "UPDATE chats SET title = ? WHERE chat_id = ? IF deleting = false AND title = ?", _LWT
+)
 SET_MODEL = Query("UPDATE chats SET model = ? WHERE chat_id = ? IF deleting = false", _LWT)
 SET_PINNED = Query("UPDATE chats SET pinned = ? WHERE chat_id = ? IF deleting = false", _LWT)
 SET_LEAF = Query(

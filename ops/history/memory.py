@@ -89,11 +89,14 @@ class MemoryHistory(MemoryResponses):
         model: str | None = None,
         pinned: bool | None = None,
         leaf_id: str | None = None,
+        title_was: str | None = None,
     ) -> Chat | None:
         self._check()
         chat = self._chats.get(chat_id)
         if chat is None:
             return None
+        if title_was not in (None, chat.title):
+            title = None
         self._chats[chat_id] = msgspec.structs.replace(
             chat,
             title=chat.title if title is None else title,

@@ -213,9 +213,10 @@ class SqliteHistory(SqliteResponses):
         model: str | None = None,
         pinned: bool | None = None,
         leaf_id: str | None = None,
+        title_was: str | None = None,
     ) -> Chat | None:
         return await self._writer.call(
-            lambda db: calls.update_chat(db, chat_id, title, model, pinned, leaf_id)
+            lambda db: calls.update_chat(db, chat_id, title, model, pinned, leaf_id, title_was)
         )
 
     async def delete_chat(self, chat_id: str) -> bool:

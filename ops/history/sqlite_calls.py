@@ -51,13 +51,15 @@ def update_chat(
     model: str | None,
     pinned: bool | None,
     leaf_id: str | None,
+    title_was: str | None,
 ) -> Chat | None:
-    """Change what is not None."""
+    """Change what is not None; the title only if it is `title_was`, or that is None."""
     db.execute(
-        "UPDATE chats SET title = coalesce(?, title), model = coalesce(?, model), "
+        "UPDATE chats SET title = iif(title = coalesce(?, title), coalesce(?, title), title), "
+        "model = coalesce(?, model), "
         "pinned = coalesce(?, pinned), leaf_id = coalesce(?, leaf_id), "
         "branched = branched OR ? WHERE chat_id = ?",
-        (title, model, pinned, leaf_id, leaf_id is not None, chat_id),
+        (title_was, title, model, pinned, leaf_id, leaf_id is not None, chat_id),
     )
     return one(db, Chat, "chat_id = ?", chat_id)
 

@@ -81,7 +81,13 @@ async def test_chat_updated_changes_what_is_given(store: Store) -> None:
     unpinned = await store.two.update_chat(chat.chat_id, pinned=False, title="")
     assert unpinned == msgspec.structs.replace(chat, model="m")
     assert await store.one.update_chat(chat.chat_id) == unpinned
-    assert await list_all(store, chat.user_id, 5) == [unpinned]
+    kept = await store.two.update_chat(chat.chat_id, title="Pans", title_was="Pots")
+    assert kept == unpinned
+    named = await store.one.update_chat(chat.chat_id, title="Pans", title_was="")
+    assert named == msgspec.structs.replace(unpinned, title="Pans")
+    ghost = new_id("chat")
+    assert await store.one.update_chat(ghost, title="x", title_was="") is None
+    assert await list_all(store, chat.user_id, 5) == [named]
     assert await store.one.update_chat(new_id("chat"), title="x") is None
 
 

@@ -87,11 +87,12 @@ class RandomCalls:
 
     def _update(self, chat: Chat) -> tuple[str, Call]:
         title = self._random.choice((None, "", "Pots"))
+        title_was = self._random.choice((None, "", "Pots"))
         pinned = self._random.choice((None, True, False))
         accepted = [t for t in self._turns[chat.chat_id] if t.answer.message_id in self._stored]
         leaf_id = self._random.choice((None, *(t.answer.message_id for t in accepted)))
         return "update", lambda history: history.update_chat(
-            chat.chat_id, title=title, pinned=pinned, leaf_id=leaf_id
+            chat.chat_id, title=title, pinned=pinned, leaf_id=leaf_id, title_was=title_was
         )
 
     def _delete(self, chat: Chat) -> tuple[str, Call]:

@@ -89,7 +89,7 @@ class Place:
         if self._bus is not None:
             await self._bus.close()
 
-    async def session(self, messages_loaded: int = 200) -> SessionHost:
+    async def session(self, messages_loaded: int = 200, *, titles: bool = False) -> SessionHost:
         """Start a session host."""
         model = ModelContext(
             model="m",
@@ -106,6 +106,7 @@ class Place:
             default_model="m",
             lease_ttl_s=1.0,
             messages_loaded=messages_loaded,
+            titles=titles,
         )
         bus = await self.connect()
         return self._run(

@@ -479,6 +479,15 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         replaces=1,
         based_on="msg_2",
     ),
+    memory.TitleWanted(
+        title_id="run_1-title",
+        chat_id="chat_1",
+        user_id="user_1",
+        prompt_id="msg_1",
+        answer_id="msg_2",
+        instead_of="please tell me",
+        wanted_at_ms=1_700_000_000_000,
+    ),
     # responses
     RESPONSE,
     responses.SubmitResponse(

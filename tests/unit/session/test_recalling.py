@@ -24,8 +24,9 @@ from actors.session.state import (
     RunEnqueued,
     SessionMessage,
     TerminalWritten,
-    WantFold,
+    Wish,
 )
+from contracts.memory import FoldWanted
 from contracts.records import Chat, Message, SessionRecord, Summary
 from contracts.runs import RunOutcome, Sampling
 from contracts.session import CancelRun, PromptRejected, RunFinished, SubmitPrompt
@@ -126,10 +127,11 @@ def test_prompt_does_without_what_history_does_not_tell(
 def test_fold_is_asked_for_after_the_terminal_event_and_the_acknowledgement() -> None:
     chat = machine(said(10))
     effects = ended(chat, "run_1", told(chat, submit("run_1")))
-    assert [type(effect) for effect in effects] == [Acknowledge, WantFold]
-    assert isinstance(effects[1], WantFold)
-    assert effects[1].wish.fold_id == "run_1-fold"
-    assert effects[1].wish.user_id == "user"
+    assert [type(effect) for effect in effects] == [Acknowledge, Wish]
+    assert isinstance(effects[1], Wish)
+    wish = effects[1].wish
+    assert isinstance(wish, FoldWanted)
+    assert (wish.fold_id, wish.user_id) == ("run_1-fold", "user")
 
 
 def test_short_chat_asks_for_no_fold() -> None:
