@@ -29,9 +29,10 @@ edge read), `telling` (what others see), on one
 `backlog`, `accounts`, `selection` (production's order), `fcfs` (the plain one), `costs`,
 `lengths` (what answers get), `homing` with `prefixes`, `placement`, `replicas` (where prompts
 are warm), `journal` and `journal_log` (what outlives a term), `workers` (who is alive),
-`estimate` (how long), `views` (what operators see), `gate` (who is let in) with its own rooms
-`tiers`, `budgets`, `waits`, `promises`, `admission` and `degradation`, `quarantine` (who keeps
-dying), `actor` (the shell), `effects` (its hands), `config`, `metrics`.
+`estimate` (how long), `places` (who goes before whom), `views` (what operators see), `gate`
+(who is let in) with its own rooms `tiers`, `budgets`, `waits`, `promises`, `admission` and
+`degradation`, `quarantine` (who keeps dying), `actor` (the shell), `effects` (its hands),
+`config`, `metrics`.
 """
 
 from actors.scheduler.actor import SchedulerActor

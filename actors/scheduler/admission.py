@@ -20,14 +20,13 @@ from actors.scheduler.state import Run
 from actors.scheduler.tiers import Tiers, capped
 from actors.scheduler.waits import Backlogs, Waits
 from contracts.errors import ErrorCode, Problem
-from contracts.ids import partition_of
 from contracts.scheduling import Allowance, AskAllowance, BudgetView
 
 _SECOND_MS = 1_000
-_RETRY_MAX_MS = 120_000
-_JITTER_STEPS = 251
-"""Waits are lengthened by 0 to 250 thousandths, drawn from the user's id and the time."""
+_FORESEEN_MS = 120_000
+"""What a user's own backlog takes is told no further ahead: newcomers decide it."""
 
+_KEPT_PART = 4
 _GRACE_PERCENT = 125
 """A run that is in `RUNS` was let in by the edge a moment ago: it is refused only when the wait
 has grown by a quarter since."""
@@ -87,7 +86,7 @@ class Admission:
         self._waits = waits
         self._cost = cost
         self._reclaimable = reclaimable
-        self._promises = Promises()
+        self.promises = Promises()
 
     def ask(self, ask: AskAllowance, now_ms: int) -> Allowance:
         """Answer an edge; a refusal is remembered, so that who comes back in time is let in."""
@@ -125,12 +124,16 @@ class Admission:
             self._ledger.reserve(user_id, tier, run_id, cost, now_ms, accepted=True)
             return Verdict(deferred=self._deferred(wish))
         over_ms = self._over_wait(wish, _GRACE_PERCENT)
-        if self._promises.keep(user_id, now_ms):
-            over_ms = None
+        full = len(self._order) >= self._config.queue_max
+        crowded = full or len(self._order) >= self._places(tier, now_ms)
+        lacking = over_ms is not None or crowded
+        if self.promises.answer(user_id) or (lacking and self.promises.keep(user_id, now_ms)):
+            over_ms, crowded, run.promised = None, full, True
         victim = None
-        if over_ms is not None or len(self._order) >= self._config.queue_max:
+        if over_ms is not None or crowded:
             victim = self._giving_way(wish, full=over_ms is None)
-            if victim is None and not self._spared(wish, over_ms):
+            lacking = full or over_ms is not None
+            if lacking and victim is None and not self._spared(wish, over_ms):
                 return Verdict(self._no_place(wish, over_ms or 0, now_ms))
         reserved = self._ledger.reserve(user_id, tier, run_id, cost, now_ms)
         if isinstance(reserved, Refused):
@@ -147,9 +150,10 @@ class Admission:
         config = self._tiers[tier]
         return (capped(config) if self._capped(tier) else config).output_max
 
-    def admits(self, tier: str) -> bool:
+    def admits(self, tier: str, now_ms: int) -> bool:
         """Say whether a user of the tier who has nothing here would get a place now."""
-        return self._obstacle(_Wish("", tier, 0, deferrable=False), None) is None
+        wish = _Wish("", tier, 0, deferrable=False)
+        return not self._lacking(wish, self._over_wait(wish, 100), now_ms)
 
     def asked(self, tier: str) -> bool:
         """Say whether an edge should ask before it submits a run of this tier: somebody may be
@@ -159,12 +163,17 @@ class Admission:
 
     def lapse(self, now_ms: int) -> None:
         """Forget what nobody came for."""
-        self._promises.lapse(now_ms)
+        self.promises.lapse(now_ms)
 
-    def full_ms(self, tier: str) -> int:
-        """Return how much longer than it may a newcomer of the tier would wait, at least 1 s."""
-        wish = _Wish("", tier, 0, deferrable=False)
-        return max(_SECOND_MS, self._over_wait(wish, 100) or 0)
+    def full_ms(self, tier: str, now_ms: int) -> int:
+        """Return after what time a newcomer of the tier might get a place, at least 1 s."""
+        over_ms = self._over_wait(_Wish("", tier, 0, deferrable=False), 100) or 0
+        return max(_SECOND_MS, over_ms, self.promises.next_ms(tier, now_ms))
+
+    def pushed_out(self, run: Run, now_ms: int) -> Problem:
+        """Return what a run is told that gives way to another; it too may come again."""
+        tier = self._tiers.known(run.spec.tier)
+        return self._no_place(_Wish(run.spec.user_id, tier, 0, run.spec.deferrable), 0, now_ms)
 
     def _capped(self, tier: str) -> bool:
         return self._ladder.reached("capped") and self._tiers.suffers(tier, "cap")
@@ -184,26 +193,35 @@ class Admission:
             for tier in self._tiers.below(wish.tier)
         )
 
-    def _obstacle(self, wish: _Wish, now_ms: int | None) -> Problem | None:
-        """Return why a run would be refused; `now_ms` None asks for nobody in particular, and
-        promises nothing."""
-        budget_ms = 0
-        if now_ms is not None:
-            budget_ms = self._ledger.wait_ms(wish.user_id, wish.tier, wish.cost, now_ms)
+    def _obstacle(self, wish: _Wish, now_ms: int) -> Problem | None:
+        """Return why a run would be refused."""
+        budget_ms = self._ledger.wait_ms(wish.user_id, wish.tier, wish.cost, now_ms)
         over_ms = self._over_wait(wish, 100)
-        full = len(self._order) >= self._config.queue_max
-        lacking = self._shed(wish) or (
-            (over_ms is not None or full)
-            and self._giving_way(wish, full=over_ms is None) is None
-            and not self._spared(wish, over_ms)
-        )
-        kept = now_ms is not None and not full and self._promises.due(wish.user_id, now_ms)
+        lacking = self._lacking(wish, over_ms, now_ms)
         if budget_ms:
-            extra_ms = self._retry_ms(wish, over_ms or 0, now_ms) if lacking else 0
-            return _over_budget(max(budget_ms, extra_ms))
-        if not lacking or kept:
+            if lacking:
+                budget_ms = self._come_again_ms(wish, over_ms or 0, now_ms, budget_ms)
+            return _over_budget(budget_ms)
+        if not lacking:
+            return None
+        if len(self._order) < self._config.queue_max and self.promises.call(wish.user_id, now_ms):
             return None
         return self._no_place(wish, over_ms or 0, now_ms)
+
+    def _lacking(self, wish: _Wish, over_ms: int | None, now_ms: int) -> bool:
+        """Whether there is no place for a run, promises aside."""
+        if self._shed(wish):
+            return True
+        if over_ms is None and len(self._order) < self._places(wish.tier, now_ms):
+            return False
+        no_victim = self._giving_way(wish, full=over_ms is None) is None
+        return no_victim and not self._spared(wish, over_ms)
+
+    def _places(self, tier: str, now_ms: int) -> int:
+        """Return how many runs may wait for a newcomer of the tier to be let in. A quarter of
+        the queue is kept for those who were promised a place, and for the best tier."""
+        taken = tier != self._tiers.best or self.promises.next_ms(tier, now_ms) > 0
+        return self._config.queue_max - (self._config.queue_max // _KEPT_PART if taken else 0)
 
     def _over_wait(self, wish: _Wish, percent: int) -> int | None:
         """Return by how much the expected wait exceeds its limit, None if it does not. A run
@@ -221,7 +239,8 @@ class Admission:
     def _giving_way(self, wish: _Wish, *, full: bool) -> Run | None:
         """Return the waiting run that has less right to a place: of the lowest tier below this
         one that has any, the newest of the user who is furthest ahead; in a full queue also of
-        this tier, if its user is further ahead than this one would be."""
+        this tier, if its user is further ahead than this one would be and has
+        more runs waiting; not one that was promised its place."""
         if self._own_fault(wish) and not full:
             return None
         for tier in self._tiers.below(wish.tier):
@@ -231,8 +250,11 @@ class Admission:
         if not full:
             return None
         victim = self._order.longest(wish.tier)
-        if victim is None or not wish.user_id:
-            return victim
+        if victim is None or victim.promised:
+            return None
+        own_waiting = self._order.counts(wish.tier, wish.user_id)[0]
+        if self._order.counts(wish.tier, victim.spec.user_id)[0] <= 1 + own_waiting:
+            return None
         own = self._order.lag(wish.tier, wish.user_id) + wish.cost
         return victim if self._order.lag(wish.tier, victim.spec.user_id) > own else None
 
@@ -250,28 +272,34 @@ class Admission:
             return False
         return any(self._reclaimable(tier) for tier in self._tiers.below(wish.tier))
 
-    def _no_place(self, wish: _Wish, over_ms: int, now_ms: int | None) -> Problem:
-        retry_ms = self._retry_ms(wish, over_ms, now_ms)
-        if now_ms is not None:
-            self._promises.give(wish.user_id, now_ms + retry_ms)
+    def _no_place(self, wish: _Wish, over_ms: int, now_ms: int) -> Problem:
+        wait_ms = self._come_again_ms(wish, over_ms, now_ms)
         if over_ms and self._own_fault(wish):
             words = "Your own prompts fill the queue; try again in"
-            return _problem("rate_limited", words, retry_ms)
-        return _problem("at_capacity", "All places are taken; try again in", retry_ms)
+            return _problem("rate_limited", words, wait_ms)
+        return _problem("at_capacity", "All places are taken; try again in", wait_ms)
 
-    def _retry_ms(self, wish: _Wish, over_ms: int, now_ms: int | None) -> int:
-        """Return after what time the run is expected to be let in: what is over the limit, and
-        what those will take who were promised a place before; lengthened by a share that
-        differs from user to user, so that they do not come all at once."""
-        turn_ms, before = self._waits.gap_ms(), len(self._promises)
-        if self._own_fault(wish):
-            waiting = self._order.counts(wish.tier, wish.user_id)[0]
-            expected_ms = self._waits.wait_ms(wish.tier, wish.user_id) or 0
-            turn_ms, before = expected_ms // max(1, waiting), self._promises.of(wish.user_id)
-        wait_ms = over_ms + (1 + before) * turn_ms
-        jitter = partition_of(f"{wish.user_id}{now_ms}", _JITTER_STEPS)
-        whole_s = -(-wait_ms * (1_000 + jitter) // (1_000 * _SECOND_MS))
-        return min(max(whole_s * _SECOND_MS, _SECOND_MS), _RETRY_MAX_MS)
+    def _come_again_ms(self, wish: _Wish, over_ms: int, now_ms: int, budget_ms: int = 0) -> int:
+        """Promise the user a place, and return when to come for it: when their own backlog has
+        shrunk, or after all who were promised one of this tier's before. Places are promised
+        at four fifths of the pace at which they come free."""
+        tier, user_id = wish.tier, wish.user_id
+        if over_ms and self._own_fault(wish):
+            waiting = self._order.counts(tier, user_id)[0]
+            expected_ms = min(self._waits.wait_ms(tier, user_id) or 0, _FORESEEN_MS)
+            over_ms = min(over_ms, _FORESEEN_MS)
+            turn_us, line = expected_ms * 1_000 // max(1, waiting), ""
+        else:
+            over_ms = self._over_wait(_Wish("", tier, 0, deferrable=False), 100) or 0
+            turn_us, line = self._waits.turn_us(tier) * 5 // 4, tier
+        return self.promises.give(
+            user_id,
+            now_ms,
+            line=line,
+            after_ms=over_ms,
+            not_before_ms=budget_ms,
+            turn_us=turn_us,
+        )
 
 
 def _over_budget(retry_ms: int) -> Problem:

@@ -11,6 +11,9 @@ from itertools import count, islice
 
 from actors.scheduler.state import Run
 
+SCALE = 1 << 20
+"""A tier's tag counts cost × this ÷ weight."""
+
 _SAMPLE = 32
 _VISITS = 4
 _NEWEST = 16
@@ -62,7 +65,7 @@ Place = tuple[int, int, int, User]
 
 
 class Backlog:
-    """A tier: `tag` is its start tag among the tiers, in 1/`scale` of a cost unit a weight,
+    """A tier: `tag` is its start tag among the tiers, in 1/`SCALE` of a cost unit a weight,
     `rest` what the last division left over, `virtual` its virtual time, to which its users'
     tags compare; `resumed`: its tag is from before a take-over, when runs waited, and stands.
     `front` are runs that lost a worker, in order of arrival."""
@@ -293,8 +296,3 @@ class Backlog:
         if len(self._tails) > 2 * len(self.users) + 64:
             self._tails = [entry for entry in self._tails if entry[2].tail_mark == entry[1]]
             heapify(self._tails)
-
-
-def first_runs(user: User, limit: int) -> list[Run]:
-    """Return the user's first `limit` waiting runs."""
-    return list(islice(user.waiting.values(), limit))

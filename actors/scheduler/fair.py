@@ -18,15 +18,15 @@ from actors.scheduler.accounts import (
     UserState,
     stored,
 )
-from actors.scheduler.backlog import Backlog, User, first_runs
+from actors.scheduler.backlog import SCALE, Backlog, User
 from actors.scheduler.config import TierConfig
 from actors.scheduler.costs import Costs
 from actors.scheduler.homing import Anywhere
 from actors.scheduler.order import Choice, WorkerRoom
+from actors.scheduler.places import first_runs, others_before, own_before
 from actors.scheduler.selection import Patience, Placing, Selection
 from actors.scheduler.state import Run
 
-SCALE = 1 << 20
 _LAST = 1 << 62
 """After every arrival."""
 
@@ -259,56 +259,35 @@ class FairOrder:
     def position(self, run: Run) -> int:
         """Return the place of a waiting run: exact among its user's, counted among 32 other
         users and taken for all, and by their weights among the other tiers."""
+        return self.places(run)[1]
+
+    def places(self, run: Run) -> tuple[int, int]:
+        """Return the place of a waiting run within its tier, and among all; 0 if it does not
+        wait."""
         tier = self._tier_of(run.spec.tier)
         if run.spec.run_id in tier.front:
-            return 1 + list(tier.front).index(run.spec.run_id)
+            place = 1 + list(tier.front).index(run.spec.run_id)
+            return place, place
         user = tier.users.get(run.spec.user_id)
         if user is None or run.spec.run_id not in user.waiting:
-            return 0
-        before, cost = self._own_before(user, run)
-        return 1 + before + self._others_before(tier, user, user.tag + cost, run.arrival)
-
-    @staticmethod
-    def _own_before(user: User, run: Run) -> tuple[int, int]:
-        """Return how many of the user's waiting runs go before this one, and their cost."""
-        before = min(run.place - user.head().place, len(user.waiting) - 1)
-        return before, user.queued * before // len(user.waiting)
+            return 0, 0
+        before, cost = own_before(user, run)
+        others = others_before(self._tiers.values(), tier, user, user.tag + cost, run.arrival)
+        return 1 + before + others[0], 1 + before + others[1]
 
     def ahead(self, tier: str, user_id: str) -> int:
         """Return how many runs would go before a new one of this user."""
+        return self.lead(tier, user_id)[1]
+
+    def lead(self, tier: str, user_id: str) -> tuple[int, int]:
+        """Return how many runs of the tier would go before a new one of this user, and how many
+        of all."""
         own = self._tier_of(tier)
         user = own.users.get(user_id)
-        if user is None:
-            return self._others_before(own, None, own.virtual, _LAST)
-        tail = max(user.tail, own.virtual)
-        return len(user.waiting) + self._others_before(own, user, tail, _LAST)
-
-    def _others_before(self, tier: Backlog, own: User | None, tag: int, arrival: int) -> int:
-        """Return how many runs of others go before a start tag; among equal tags arrival
-        counts."""
-        some, total, sampled = tier.sample()
-        count = cost = 0
-        for user in some:
-            if user is own or not user.waiting or user.tag > tag:
-                continue
-            mean = max(1, user.queued // len(user.waiting))
-            runs = min(len(user.waiting), -(-(tag - user.tag) // mean))
-            if user.tag == tag and user.head().arrival < arrival:
-                runs = 1
-            if runs:
-                count += runs
-                cost += runs * mean
-        count, cost = count * total // sampled, cost * total // sampled
-        if own is not None:
-            cost += max(0, tag - own.tag)
-        count += len(tier.front)
-        for other in self._tiers.values():
-            if other is not tier and len(other):
-                mean = max(1, other.queued // max(1, other.waiting))
-                lead = (tier.tag - other.tag) * other.weight // SCALE
-                meanwhile = lead + cost * other.weight // tier.weight
-                count += max(0, min(len(other), -(-meanwhile // mean)))
-        return count
+        tail = own.virtual if user is None else max(user.tail, own.virtual)
+        waiting = 0 if user is None else len(user.waiting)
+        others = others_before(self._tiers.values(), own, user, tail, _LAST)
+        return waiting + others[0], waiting + others[1]
 
     def lag(self, tier: str, user_id: str) -> int:
         """Return how much cost lies between the tier's virtual time and the start tag of a run
@@ -327,7 +306,7 @@ class FairOrder:
         user = tier.users.get(run.spec.user_id)
         if user is None or run.spec.run_id not in user.waiting:
             return 0
-        return max(0, user.tag + self._own_before(user, run)[1] - tier.virtual)
+        return max(0, user.tag + own_before(user, run)[1] - tier.virtual)
 
     def counts(self, tier: str, user_id: str) -> tuple[int, int]:
         """Return how many runs of the user wait, and how many are on workers."""
@@ -350,23 +329,7 @@ class FairOrder:
     def first(self, limit: int) -> list[Run]:
         """Return up to `limit` waiting runs in the order of their start tags; without those of
         users who have all the runs on workers that they may have."""
-        keyed: list[tuple[int, int, int, Run]] = []
-        for tier in self._tiers.values():
-            ahead = 0
-            front = list(tier.front.values())[:limit]
-            keyed.extend((tier.tag, 0, run.arrival, run) for run in front)
-            queue: list[tuple[int, int, Run]] = []
-            for user in tier.nearest(limit):
-                tag = user.tag
-                for run in first_runs(user, limit):
-                    queue.append((tag, run.arrival, run))
-                    tag += run.cost
-            queue.sort(key=lambda it: it[:2])
-            for _, arrival, run in queue[:limit]:
-                keyed.append((tier.tag + ahead * SCALE // tier.weight, 1, arrival, run))
-                ahead += run.cost
-        keyed.sort(key=lambda it: it[:3])
-        return [run for _, _, _, run in keyed[:limit]]
+        return first_runs(self._tiers.values(), limit)
 
     # durability: what a journal keeps of the tags
 

@@ -154,15 +154,9 @@ class Gate:
         """Say what a user may do."""
         return self.admission.ask(ask, now_ms)
 
-    def problem_when_full(self, tier: str) -> Problem:
+    def problem_when_full(self, run: Run, now_ms: int) -> Problem:
         """Return what a run is told that gives way to another."""
-        wait_ms = self.admission.full_ms(tier)
-        seconds = -(-wait_ms // 1_000)
-        return Problem(
-            code="at_capacity",
-            detail=f"The queue is full of runs that go first; try again in {seconds} s.",
-            retry_after_ms=seconds * 1_000,
-        )
+        return self.admission.pushed_out(run, now_ms)
 
     def _back_from_shelf(self, standing: Standing, now_ms: int) -> list[Run]:
         """Return what need not wait any longer: all when times are calmer, the oldest while a

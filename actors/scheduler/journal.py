@@ -20,6 +20,7 @@ from actors.scheduler.budgets import AccountRecord, HoldRecord, LedgerSnapshot
 from actors.scheduler.fair import FairOrder
 from actors.scheduler.gate import Gate
 from actors.scheduler.lengths import Lengths, LengthState
+from actors.scheduler.promises import PromiseState
 from contracts.base import Wire
 
 _T = TypeVar("_T")
@@ -35,7 +36,8 @@ class JournalEntry(Wire):
     """What has changed. `lap` numbers laps within a term; `whole` says that this entry ends
     its lap. `since` is the stream sequence at which the last whole lap begins (0: there is
     none). `closed` names runs whose account is closed, `settled` runs that are over; a budget
-    of size 0 is a bucket that was forgotten."""
+    of size 0 is a bucket that was forgotten. `lines` say when the last place that was promised
+    in each comes up."""
 
     term: int
     number: int
@@ -52,6 +54,8 @@ class JournalEntry(Wire):
     budgets: tuple[AccountRecord, ...] = ()
     holds: tuple[HoldRecord, ...] = ()
     sums: tuple[int, int, int, int, int] | None = None
+    promises: tuple[PromiseState, ...] = ()
+    lines: tuple[tuple[str, int], ...] = ()
 
 
 class Recollection:
@@ -64,6 +68,8 @@ class Recollection:
         self.accounts: dict[str, AccountState] = {}
         self.settled: OrderedDict[str, None] = OrderedDict()
         self.lengths: dict[tuple[str, str], LengthState] = {}
+        self.promises: dict[str, PromiseState] = {}
+        self.lines: dict[str, int] = {}
         self._budgets: dict[str, AccountRecord] = {}
         self._holds: dict[str, HoldRecord] = {}
         self._sums = (0, 0, 0, 0, 0)
@@ -87,6 +93,8 @@ class Recollection:
             self._holds.pop(run_id, None)
         self.lengths.update(((mean.user_id, mean.model), mean) for mean in entry.lengths)
         self.settled.update(dict.fromkeys(entry.settled))
+        self.promises.update((promise.user_id, promise) for promise in entry.promises)
+        self.lines.update(entry.lines)
         if entry.sums is not None:
             self._sums = entry.sums
 
@@ -131,6 +139,8 @@ class Journal:
         order.track()
         gate.ledger.track()
         lengths.track()
+        self._promises = gate.admission.promises
+        self._promises.track()
         self._news: list[str] = []
 
     def restore(self, known: Recollection) -> None:
@@ -139,6 +149,7 @@ class Journal:
         self._order.restore(known.virtual, known.tiers, known.users, known.accounts)
         self._gate.ledger.restore(known.ledger())
         self._lengths.restore(known.lengths.values())
+        self._promises.restore(known.lines, known.promises.values())
 
     def knows(self, run_id: str) -> bool:
         """Whether the run was settled, not long ago."""
@@ -155,8 +166,9 @@ class Journal:
         """Return what is to be written now, None if nothing has changed and no lap is due."""
         changes = self._order.changes()
         users, runs = self._gate.ledger.changes()
+        promises = self._promises.changes()
         lap = self._part(now_ms)
-        if not (changes or users or runs or self._news or lap):
+        if not (changes or users or runs or promises or self._news or lap):
             return None
         self._number += 1
         ledger = self._gate.ledger
@@ -174,6 +186,8 @@ class Journal:
             budgets=users,
             holds=runs,
             sums=ledger.sums,
+            promises=promises,
+            lines=tuple(self._promises.lines.items()),
         )
         self._news.clear()
         return entry if lap is None else _joined(lap, entry)
@@ -207,6 +221,8 @@ class Journal:
             yield replace(blank, holds=holds)
         for lengths in _chunks(self._lengths.states()):
             yield replace(blank, lengths=lengths)
+        for promises in _chunks(self._promises.states()):
+            yield replace(blank, promises=promises)
         for settled in _chunks(iter(list(self._settled))):
             yield replace(blank, settled=settled)
         yield replace(blank, whole=True)
@@ -223,6 +239,7 @@ def _joined(part: JournalEntry, news: JournalEntry) -> JournalEntry:
         lengths=(*part.lengths, *news.lengths),
         budgets=(*part.budgets, *news.budgets),
         holds=(*part.holds, *news.holds),
+        promises=(*part.promises, *news.promises),
     )
 
 

@@ -170,7 +170,7 @@ class SchedulerMachine:
             if verdict.problem is not None:
                 return self._ending.refuse(run, verdict.problem)
             if verdict.victim is not None:
-                problem = gate.problem_when_full(verdict.victim.spec.tier)
+                problem = gate.problem_when_full(verdict.victim, now_ms)
                 effects = self._ending.refuse(verdict.victim, problem)
             if verdict.deferred:
                 pool.shelve(run, now_ms)

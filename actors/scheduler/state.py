@@ -194,7 +194,7 @@ class Run:
     its user's and what it is expected to cost, `cached` what the engine found in its cache
     (None: not told yet), `prefill` tokens of its prompt that its worker has yet to compute.
     `armed_ms` is when the machine looks at it again (0: not due). `degraded` is what was done
-    to it because the pool was pressed.
+    to it because the pool was pressed, `promised`: its user was told to come again for it.
     """
 
     spec: RunSpec
@@ -230,6 +230,7 @@ class Run:
     place: int = 0
     cost: int = 0
     degraded: tuple[Degradation, ...] = ()
+    promised: bool = False
 
     @property
     def prompt_length(self) -> int:

@@ -95,7 +95,8 @@ class Telling:
         expected_ms = None
         if pool.gate is not None and pool.fair is not None:
             lag = pool.fair.lag_of(run)
-            expected_ms = pool.gate.waits.place_ms(run.spec.tier, lag, position)
+            places = pool.fair.places(run)
+            expected_ms = pool.gate.waits.place_ms(run.spec.tier, lag, places)
         if expected_ms is not None:
             return expected_ms
         return pool.estimate.wait_ms(position, pool.workers.slots())
@@ -155,13 +156,13 @@ class Telling:
         level: DegradationLevel = "normal"
         waits = {name: self.wait_ms(name) for name in tiers}
         if gate is not None:
-            admit = {name: slots > 0 and gate.admission.admits(name) for name in tiers}
+            admit = {name: slots > 0 and gate.admission.admits(name, now_ms) for name in tiers}
             ladder = gate.ladder
             level, why = ladder.level, ladder.why
             ask = tuple(name for name in tiers if gate.admission.asked(name))
             smaller = bool(config.fallback) and ladder.reached("downgraded")
             downgrade = tuple(n for n in tiers if smaller and tiers.suffers(n, "downgrade"))
-            over = [gate.admission.full_ms(n) for n, ok in admit.items() if not ok]
+            over = [gate.admission.full_ms(n, now_ms) for n, ok in admit.items() if not ok]
         else:
             room = len(self._pool.order) < config.queue_max
             admit = {

@@ -14,6 +14,9 @@ from actors.scheduler.state import Run
 
 _WINDOW_MS = 20_000
 _STEP_MAX_MS = 1_000
+_BELIEVED = 8
+"""So many dispatches are assumed beside those that were seen: at the usual pace."""
+
 _LEAVE_MIN = 20
 """Newcomers leave at least one place in so many to those who wait longer, as far as is told."""
 
@@ -25,8 +28,9 @@ class Backlogs(Protocol):
         """Return how many runs wait."""
         ...
 
-    def ahead(self, tier: str, user_id: str) -> int:
-        """Return how many runs would go before a new one of this user, by estimate."""
+    def lead(self, tier: str, user_id: str) -> tuple[int, int]:
+        """Return how many runs of the tier would go before a new one of this user, and how many
+        of all, by estimate."""
         ...
 
     def lag(self, tier: str, user_id: str) -> int:
@@ -53,11 +57,13 @@ class Backlogs(Protocol):
 
 @dataclass(slots=True)
 class _Speed:
-    """How far a virtual time went in `over_ms` of backlog."""
+    """How far a virtual time went, and how many runs, in `over_ms` of backlog."""
 
     last: int = 0
     gained: int = 0
     over_ms: int = 0
+    dispatches: int = 0
+    backlogged: bool = False
 
     def observe(self, virtual: int, elapsed_ms: int, *, backlogged: bool) -> None:
         if backlogged:
@@ -66,7 +72,9 @@ class _Speed:
             if self.over_ms >= _WINDOW_MS:
                 self.gained //= 2
                 self.over_ms //= 2
+                self.dispatches //= 2
         self.last = virtual
+        self.backlogged = backlogged
 
 
 class Waits:
@@ -83,7 +91,7 @@ class Waits:
         self._order = order
         self._tiers = tiers
         self._speeds: dict[str, _Speed] = {}
-        self._ahead: dict[str, int] = {}
+        self._leads: dict[str, tuple[int, int]] = {}
         self._later: dict[str, int] = {}
         self._newcomers = 0
         self._looked_ms: int | None = None
@@ -117,7 +125,7 @@ class Waits:
             speed = self._speeds.setdefault(name, _Speed())
             waits = self._order.waiting(name) > 0
             speed.observe(self._order.virtual(name), elapsed_ms, backlogged=waits)
-            self._ahead[name] = self._order.ahead(name, "")
+            self._leads[name] = self._order.lead(name, "")
         self._later.clear()
         self._backlogged = backlogged
         self._slots, self._room, self._service_ms = slots, room, service_ms
@@ -134,10 +142,20 @@ class Waits:
         """The run has got a place."""
         self._dispatches += self._backlogged
         self._later[run.spec.tier] = self._later.get(run.spec.tier, 0) - 1
+        speed = self._speeds.get(run.spec.tier)
+        if speed is not None:
+            speed.dispatches += speed.backlogged
 
-    def gap_ms(self) -> int:
+    def turn_us(self, tier: str) -> int:
+        """Return the time between two dispatches of the tier while it waits, in microseconds."""
+        speed = self._speeds.get(tier, _Speed())
+        assumed_us = _BELIEVED * self._gap_us()
+        return (speed.over_ms * 1_000 + assumed_us) // (speed.dispatches + _BELIEVED)
+
+    def _gap_us(self) -> int:
         """Return the time between two dispatches while runs wait."""
-        return (self._slot_ms + self._service_ms) // ((1 + self._dispatches) * max(1, self._slots))
+        span_us = (self._slot_ms + _BELIEVED * self._service_ms) * 1_000
+        return span_us // ((self._dispatches + _BELIEVED) * max(1, self._slots))
 
     def wait_ms(self, tier: str, user_id: str = "") -> int | None:
         """Return how long a run of this user ('': one who has nothing here) would wait for a
@@ -147,29 +165,42 @@ class Waits:
         waiting = len(self._order)
         if waiting == 0 and self._room:
             return 0
-        gap_ms = self.gap_ms()
         lag = self._order.lag(tier, user_id) if user_id else 0
-        if not lag:
-            ahead = self._ahead.get(tier, waiting) + self._later.get(tier, 0)
-            return (max(0, min(ahead, waiting)) + 1) * gap_ms
-        return self._beyond(tier, lag, self._order.ahead(tier, user_id) + 1, gap_ms)
+        if lag:
+            within, ahead = self._order.lead(tier, user_id)
+            return self._beyond(tier, lag, within + 1, ahead + 1)
+        within, ahead = self._leads.get(tier, (waiting, waiting))
+        later = self._later.get(tier, 0)
+        within = max(0, min(within + later, self._order.waiting(tier)))
+        return self._served_ms(tier, within + 1, max(0, min(ahead + later, waiting)) + 1)
 
-    def place_ms(self, tier: str, lag: int, position: int) -> int | None:
+    def place_ms(self, tier: str, lag: int, places: tuple[int, int]) -> int | None:
         """Return how long a waiting run will wait yet whose start tag lies `lag` beyond the
-        tier's virtual time, and which is the `position`-th, by estimate; None while there are
-        no workers."""
+        tier's virtual time; None while there are no workers.
+
+        Args:
+            places: the run's within its tier, and among all, by estimate; 1 is next.
+        """
         if self._slots == 0:
             return None
-        gap_ms = self.gap_ms()
-        return self._beyond(tier, lag, position, gap_ms) if lag else position * gap_ms
+        within, place = places
+        return (
+            self._beyond(tier, lag, within, place) if lag else self._served_ms(tier, within, place)
+        )
 
-    def _beyond(self, tier: str, lag: int, position: int, gap_ms: int) -> int:
+    def _served_ms(self, tier: str, within: int, place: int) -> int:
+        """Return how long it takes until so many of the tier, and of all, are served: better
+        tiers' runs that come meanwhile go first, which the tier's own pace tells."""
+        return max(place * self._gap_us(), within * self.turn_us(tier)) // 1_000
+
+    def _beyond(self, tier: str, lag: int, within: int, place: int) -> int:
         """Return the wait of a run whose tag lies beyond the virtual time: newcomers begin
         there and go before it, so only the places that they leave bring it nearer. The speed
         of the virtual time says the same where it moves; it stands while newcomers are many."""
+        served_ms = self._served_ms(tier, within, place)
         left = max(self._dispatches - self._newcomers, self._dispatches // _LEAVE_MIN, 1)
-        by_place_ms = position * gap_ms * max(1, self._dispatches) // left
+        by_place_ms = served_ms * max(1, self._dispatches) // left
         speed = self._speeds.get(tier)
         if speed is None or speed.gained == 0:
             return by_place_ms
-        return max(position * gap_ms, min(by_place_ms, lag * speed.over_ms // speed.gained))
+        return max(served_ms, min(by_place_ms, lag * speed.over_ms // speed.gained))

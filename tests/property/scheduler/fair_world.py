@@ -8,9 +8,10 @@ import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from actors.scheduler.backlog import SCALE
 from actors.scheduler.config import SchedulerConfig, TierConfig
 from actors.scheduler.costs import Costs
-from actors.scheduler.fair import SCALE, FairOrder
+from actors.scheduler.fair import FairOrder
 from actors.scheduler.journal import JournalEntry, Recollection
 from actors.scheduler.machine import SchedulerMachine
 from actors.scheduler.state import (

@@ -100,7 +100,7 @@ class World:
         assert desk.gate.ledger.totals().balanced
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(HISTORIES)
 def test_no_paid_run_is_shed_or_deferred_while_a_lower_one_can_give_way(
     history: list[Step],
@@ -151,7 +151,9 @@ def test_a_gate_that_sheds_the_paid_first_is_found_out(
         find(
             HISTORIES,
             breaks,
-            settings=settings(max_examples=3_000, derandomize=True, phases=[Phase.generate]),
+            settings=settings(
+                max_examples=3_000, derandomize=True, phases=[Phase.generate], deadline=None
+            ),
         )
     except NoSuchExample:
         pytest.fail(f"no history shows what {broken.__name__} does")

@@ -10,9 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from actors.scheduler import fair, selection
+from actors.scheduler import selection
 from actors.scheduler.accounts import Account, Changes
-from actors.scheduler.backlog import Backlog, User
+from actors.scheduler.backlog import SCALE, Backlog, User
 from actors.scheduler.config import TierConfig
 from actors.scheduler.dispatching import Dispatching
 from actors.scheduler.ending import Ending
@@ -197,7 +197,7 @@ def rounding(patch: pytest.MonkeyPatch) -> None:
     def charge(_self: FairOrder, tier: Backlog, user: User, cost: int) -> None:
         tier.move(user, cost)
         tier.charged += cost
-        tier.tag += cost * fair.SCALE // tier.weight
+        tier.tag += cost * SCALE // tier.weight
 
     patch.setattr(FairOrder, "_charge", charge)
 

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from actors.scheduler.backlog import SCALE
 from actors.scheduler.config import TierConfig
 from actors.scheduler.costs import Costs
-from actors.scheduler.fair import SCALE, FairOrder
+from actors.scheduler.fair import FairOrder
 from actors.scheduler.homing import Anywhere
 from actors.scheduler.order import Choice, WorkerRoom
 from actors.scheduler.state import Run

@@ -194,15 +194,64 @@ def test_a_promise_lapses_and_is_judged_anew() -> None:
     assert desk.refused("ann")[0] == "at_capacity"
 
 
-def test_a_wait_is_never_told_beyond_two_minutes_nor_below_a_second() -> None:
-    desk = Desk(tiers(free={"wait_limit_ms": 1_000}), service_ms=60_000)
-    desk.fill(100)
+def test_a_wait_is_never_told_beyond_an_hour_nor_below_a_second() -> None:
+    desk = Desk(tiers(free={"wait_limit_ms": 1_000}), service_ms=600_000)
+    for number in range(10):
+        desk.fill(1, f"user_{number}")
     desk.look(50)
-    assert desk.refused("flood")[1] == 120_000
+    assert max(desk.refused(f"new_{number}")[1] for number in range(10)) == 3_600_000
     fast = Desk(tiers(free={"wait_limit_ms": 1}), service_ms=20)
     fast.fill(10)
     fast.look(50)
     assert fast.refused("flood")[1] == 1_000
+
+
+def test_a_quarter_of_the_queue_is_kept_for_who_was_promised_a_place_and_for_the_best_tier() -> (
+    None
+):
+    desk = Desk(queue_max=8)
+    for number in range(6):
+        assert desk.ask(f"user_{number}").problem is None
+        assert desk.submit(desk.run(f"user_{number}")) == "waits"
+    desk.look(50)
+    code, wait_ms = desk.refused("ann")
+    assert code == "at_capacity"
+    assert desk.ask("paul", "paid").problem is None
+    desk.look(wait_ms)
+    assert desk.ask("ann").problem is None
+    assert desk.submit(desk.run("ann")) == "waits"
+    assert desk.refused("bob")[0] == "at_capacity"
+
+
+def test_a_promise_is_for_one_prompt_though_two_are_asked_for_at_once() -> None:
+    desk = Desk(queue_max=8)
+    for number in range(6):
+        desk.fill(1, f"user_{number}")
+    desk.look(50)
+    wait_ms = desk.refused("ann")[1]
+    desk.look(wait_ms)
+    assert desk.ask("ann").problem is None
+    assert desk.refused("ann")[0] == "at_capacity"
+    assert desk.submit(desk.run("ann")) == "waits"
+
+
+def test_who_is_pushed_out_is_promised_a_place() -> None:
+    desk = Desk(queue_max=6)
+    for number in range(6):
+        desk.fill(1, f"user_{number}", "free")
+    victim = desk.run("user_0")
+    problem = desk.gate.problem_when_full(victim, desk.now_ms)
+    assert problem.code == "at_capacity" and problem.retry_after_ms is not None
+    desk.order.remove(desk.order.first(1)[0])
+    desk.look(problem.retry_after_ms)
+    assert desk.ask("user_0").problem is None
+
+
+def test_users_with_one_run_each_do_not_push_one_another_out() -> None:
+    desk = Desk(queue_max=4)
+    for number in range(4):
+        desk.fill(1, f"user_{number}")
+    assert desk.submit(desk.run("ann")) == "at_capacity"
 
 
 def test_a_budget_is_refused_with_its_exact_wait() -> None:

@@ -223,3 +223,27 @@ def test_account_of_a_run_that_never_comes_again_is_closed_in_the_end() -> None:
         new.report(now_ms + 1_000 * second)
         new.tell(Tick(), now_ms + 1_000 * second)
     assert gone not in fair._accounts
+
+
+def test_what_was_promised_is_kept_by_the_next_scheduler() -> None:
+    term, now_ms = Term(3, 0), 1_000
+    admission = term.machine._pool.gate.admission  # type: ignore[union-attr]
+    waits = {
+        user: admission.promises.give(user, now_ms, line="free", after_ms=0, turn_us=1_500_000)
+        for user in ("ann", "bob", "cleo")
+    }
+    term.write(now_ms)
+    admission.promises.keep("ann", now_ms + waits["ann"])
+    term.write(now_ms + waits["ann"])
+    other = Term(4, now_ms + 5_000, term.recollection())
+    promises = other.machine._pool.gate.admission.promises  # type: ignore[union-attr]
+    assert len(promises) == 2
+    assert not promises.keep("ann", now_ms + waits["ann"])
+    assert not promises.keep("bob", now_ms + waits["bob"] - 1)
+    assert promises.keep("bob", now_ms + waits["bob"])
+    assert promises.next_ms("free", now_ms) == 4_500
+    later_ms = promises.give("dora", now_ms, line="free", after_ms=0, turn_us=1_500_000)
+    assert later_ms == 6_000
+    term.tell(Tick(), now_ms + 30_000)
+    promises.lapse(now_ms + 30_000)
+    assert len(promises) == 0
