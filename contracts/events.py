@@ -10,7 +10,7 @@ import msgspec
 
 from contracts.base import Tagged, Wire
 from contracts.errors import Problem
-from contracts.runs import Degradation, Usage
+from contracts.runs import Degradation, LeftOut, Usage
 
 
 class RunQueued(Tagged, tag="run.queued", omit_defaults=False):
@@ -22,11 +22,13 @@ class RunQueued(Tagged, tag="run.queued", omit_defaults=False):
 
 
 class RunStarted(Tagged, tag="run.started", omit_defaults=False):
-    """A worker took the run and its prefill is done."""
+    """A worker took the run and its prefill is done. `left_out`: what the prompt does not hold of
+    its chat; absent where it has all, and where the event is told from history."""
 
     model: str
     message_id: str
     cached_tokens: int = 0
+    left_out: LeftOut | msgspec.UnsetType = msgspec.UNSET
 
 
 class MessageDelta(Tagged, tag="message.delta", omit_defaults=False):

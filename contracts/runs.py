@@ -66,6 +66,17 @@ class Usage(Wire, omit_defaults=False):
     degraded: tuple[Degradation, ...] = ()
 
 
+class LeftOut(Wire):
+    """What of its conversation a prompt does not hold: `exchanges` stand neither in it nor in the
+    summary, `attachments` of the new message were shortened, `summary` and `passages` say whether
+    the running summary and the quoted older turns had to make way for the new message."""
+
+    exchanges: int = 0
+    attachments: int = 0
+    summary: bool = False
+    passages: bool = False
+
+
 class RunSpec(Wire):
     """Everything that a worker needs to write the answer, and a scheduler to order it.
 
@@ -74,7 +85,8 @@ class RunSpec(Wire):
     blocks for affinity (`contracts.block_keys`), `home` the worker that answered in this chat
     last ("": not known): both are hints. `reader` names the edge that alone reads the answer,
     where nobody wants it once that edge is gone ("": others may). `deferrable`: it may wait
-    for a calmer time. `degraded` says what was done to it before it was queued.
+    for a calmer time. `degraded` says what was done to it before it was queued. `left_out`: what
+    the prompt does not hold of its chat (None: it has all).
     """
 
     run_id: str
@@ -92,6 +104,7 @@ class RunSpec(Wire):
     deferrable: bool = False
     reader: str = ""
     degraded: tuple[Degradation, ...] = ()
+    left_out: LeftOut | None = None
 
 
 class RunOutcome(Wire):

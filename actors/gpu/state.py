@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+import msgspec
+
 from actors.gpu.text import AnswerText
 from contracts.events import MessageDelta, RunEvent, RunRecovered, RunStarted
 from contracts.log import LogEntry, LogSnapshot
@@ -189,6 +191,7 @@ class Run:
             model=self.spec.model,
             message_id=message_id,
             cached_tokens=min(self.cached_tokens, len(self.spec.prompt_tokens)),
+            left_out=self.spec.left_out or msgspec.UNSET,
         )
 
 

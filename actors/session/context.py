@@ -17,7 +17,7 @@ from actors.session.exchanges import Exchange
 from actors.session.retrieval import Passage, quoted
 from contracts.errors import Problem, Refused
 from contracts.ports.text import Turn
-from contracts.runs import Sampling
+from contracts.runs import LeftOut, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,6 @@ class Material:
     system_prompt: str = ""
     summary: str = ""
     passages: Sequence[Passage] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """What of the conversation the prompt does not hold: `exchanges` stand neither in it nor in
-    the summary, `attachments` of the new message were shortened, `summary` and `passages` say
-    whether these had to make way for the new message."""
-
-    exchanges: int = 0
-    attachments: int = 0
-    summary: bool = False
-    passages: bool = False
 
 
 @dataclass(frozen=True, slots=True)

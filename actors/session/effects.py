@@ -217,8 +217,8 @@ class EffectRunner:
         run_id = effect.spec.run_id if isinstance(effect, EnqueueRun) else effect.run_id
         try:
             match effect:
-                case EnqueueRun(spec, left_out):
-                    metrics.count_left_out(left_out)
+                case EnqueueRun(spec):
+                    metrics.count_left_out(spec.left_out)
                     await self._bus.append(
                         run_queue(spec.pool, run_id), encode(spec), msg_id=run_id
                     )

@@ -7,6 +7,8 @@ the prompt no longer shows word for word is in the index.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from actors.session.config import ModelContext, SessionConfig
 from actors.session.context import (
     Context,
@@ -124,7 +126,8 @@ class Memory:
         context = build_context(model, material, sampling)
         self._note_shown(exchanges, context.first)
         cut = cut_attachments(model, attachments)
-        return replace(context, left_out=replace(context.left_out, attachments=cut))
+        left_out = msgspec.structs.replace(context.left_out, attachments=cut)
+        return replace(context, left_out=left_out)
 
     def _valid(self, path: Sequence[Message]) -> Summary | None:
         """Return the summary if what it covers is what `path` begins with."""

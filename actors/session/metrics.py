@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge
 
-from actors.session.context import LeftOut
+from contracts.runs import LeftOut
 
 ACTIVE = Gauge("parley_session_active", "Chats activated on this host")
 ACTIVATIONS = Counter("parley_session_activations_total", "Chats rebuilt from history")
@@ -17,8 +17,10 @@ LEFT_OUT = Counter(
 )
 
 
-def count_left_out(left_out: LeftOut) -> None:
+def count_left_out(left_out: LeftOut | None) -> None:
     """Count what one prompt left out."""
+    if left_out is None:
+        return
     LEFT_OUT.labels("exchanges").inc(left_out.exchanges)
     LEFT_OUT.labels("attachments").inc(left_out.attachments)
     LEFT_OUT.labels("summary").inc(left_out.summary)

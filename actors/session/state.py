@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from actors.session.context import LeftOut
 from contracts.events import Terminal
 from contracts.memory import SummarizerWish
 from contracts.records import Chat, Message, RunRecord, Summary
@@ -232,11 +231,9 @@ class AcceptPrompt:
 
 @dataclass(frozen=True, slots=True)
 class EnqueueRun:
-    """Answer with `RunEnqueued`, `EnqueueRefused` or `StepFailed`. `left_out`: what of the
-    conversation its prompt does not hold."""
+    """Answer with `RunEnqueued`, `EnqueueRefused` or `StepFailed`."""
 
     spec: RunSpec
-    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +333,6 @@ class Progress:
     record: RunRecord | None = None
     answer: Message | None = None
     spec: RunSpec | None = None
-    left_out: LeftOut = field(default_factory=LeftOut)
     finished: RunFinished | None = None
     outcome: RunOutcome | None = None
     closed: RunClosed | None = None

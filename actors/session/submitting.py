@@ -28,7 +28,7 @@ from contracts.block_keys import prompt_keys
 from contracts.branches import ROOT
 from contracts.errors import ErrorCode, Problem, Refused
 from contracts.records import Message, RunRecord
-from contracts.runs import RunOutcome, RunSpec
+from contracts.runs import LeftOut, RunOutcome, RunSpec
 from contracts.session import PromptRejected, SubmitPrompt
 
 
@@ -178,7 +178,7 @@ class Submitting:
         assert submit is not None
         try:
             model = self._model(submit)
-            progress.spec = self._spec(progress, submit, model)
+            progress.spec = self._spec(submit, model)
         except Refused as refusal:
             return self._ending.reject(progress, refusal.problem.code, refusal.problem.detail)
         path, position = self._conversation.messages, self._conversation.chat.next_position
@@ -259,13 +259,13 @@ class Submitting:
             assert progress.submit is not None
             try:
                 model = self._model(progress.submit)
-                progress.spec = self._spec(progress, progress.submit, model)
+                progress.spec = self._spec(progress.submit, model)
             except Refused as refusal:
                 outcome = RunOutcome(finish_reason="error", error=refusal.problem)
                 return self._ending.end_unqueued(progress, outcome)
         progress.phase = Phase.QUEUEING
         progress.retry_at_ms = None
-        return (EnqueueRun(progress.spec, progress.left_out),)
+        return (EnqueueRun(progress.spec),)
 
     def enqueued(self, progress: Progress, now_ms: int) -> Effects:
         """The run is in the queue: its prompt needs to come no more."""
@@ -301,7 +301,7 @@ class Submitting:
             raise Refused(Problem(code="unknown_model", detail=f"There is no model {name!r}."))
         return model
 
-    def _spec(self, progress: Progress, submit: SubmitPrompt, model: ModelContext) -> RunSpec:
+    def _spec(self, submit: SubmitPrompt, model: ModelContext) -> RunSpec:
         earlier, content, attachments = [], submit.content, submit.attachments
         for message in self._conversation.messages:
             if message.message_id == submit.prompt_id:
@@ -316,7 +316,6 @@ class Submitting:
             submit.sampling,
             submit.user_prompt,
         )
-        progress.left_out = context.left_out
         return RunSpec(
             run_id=submit.run_id,
             pool=model.pool,
@@ -332,6 +331,7 @@ class Submitting:
             submitted_at_ms=submit.submitted_at_ms,
             block_keys=prompt_keys(context.tokens),
             home=self._conversation.home,
+            left_out=context.left_out if context.left_out != LeftOut() else None,
         )
 
     def _accepted_before(

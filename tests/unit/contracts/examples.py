@@ -70,6 +70,7 @@ SAMPLING = runs.Sampling(
     logprobs=2,
     guide=GUIDE,
 )
+LEFT_OUT = runs.LeftOut(exchanges=9, attachments=1, summary=True, passages=True)
 SPEC = runs.RunSpec(
     run_id="run_1",
     pool="default",
@@ -86,10 +87,13 @@ SPEC = runs.RunSpec(
     deferrable=True,
     reader="edge_1",
     degraded=("downgraded",),
+    left_out=LEFT_OUT,
 )
 OUTCOME = runs.RunOutcome(finish_reason="length", usage=USAGE, error=PROBLEM)
 DELTA = events.MessageDelta(delta="Grüße, 世界 🏺")
-STARTED = events.RunStarted(model="parley-small", message_id="msg_2", cached_tokens=64)
+STARTED = events.RunStarted(
+    model="parley-small", message_id="msg_2", cached_tokens=64, left_out=LEFT_OUT
+)
 RUNNING = scheduling.RunningRun(run_id="run_1", attempt=1048577, tokens=9, started=True)
 RUN_VIEW = scheduling.RunView(
     run_id="run_1",
@@ -221,6 +225,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     GUIDE,
     SAMPLING,
     USAGE,
+    LEFT_OUT,
     SPEC,
     OUTCOME,
     # events

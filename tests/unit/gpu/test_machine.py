@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from actors.gpu.config import GpuConfig
@@ -34,11 +35,12 @@ from actors.gpu.protocol import (
     WriteSnapshot,
 )
 from actors.runtime.byte_codec import EOS, ByteCodec
+from contracts.codec import encode
 from contracts.errors import IllegalMessage, InvariantBroken
 from contracts.events import MessageDelta, RunCompleted, RunRecovered, RunStarted
 from contracts.ports.engine import EngineInfo, EngineLoad, EngineOutput
 from contracts.ports.token_log import LogState
-from contracts.runs import Guide, RunOutcome, RunSpec, Sampling, TokenLogprob, Usage
+from contracts.runs import Guide, LeftOut, RunOutcome, RunSpec, Sampling, TokenLogprob, Usage
 from contracts.scheduling import (
     AbortRun,
     Drain,
@@ -188,6 +190,18 @@ def test_tokens_before_the_claim_wait_for_it() -> None:
         RunStarted(model="m", message_id="msg_1", cached_tokens=2),
         MessageDelta(delta="he"),
     )
+
+
+def test_first_event_says_what_the_prompt_does_not_hold() -> None:
+    rig = Rig()
+    spec = msgspec.structs.replace(_spec(), left_out=LeftOut(exchanges=3))
+    rig.give(StartRun(spec=spec, attempt=1, expect_epoch=0))
+    rig.say("he", 0)
+    entry = _only(rig.give(Claimed("run_1", 1, 5)), Append).entry
+    started = RunStarted(model="m", message_id="msg_1", left_out=LeftOut(exchanges=3))
+    assert entry.events[0] == started
+    assert b'"leftOut":{"exchanges":3}' in encode(started)
+    assert b"leftOut" not in encode(RunStarted(model="m", message_id="msg_1"))
 
 
 def test_output_while_an_entry_is_in_flight_rides_in_the_next() -> None:

@@ -100,7 +100,7 @@ class Deployment:
 
 
 @asynccontextmanager
-async def deployed(clock: VirtualClock, **limits: int) -> AsyncIterator[Deployment]:
+async def deployed(clock: VirtualClock, **limits: Any) -> AsyncIterator[Deployment]:
     """A host that owns all partitions."""
     server = MemoryServer(clock)
     bus, its_bus = await server.connect("test"), await server.connect("host")

@@ -28,7 +28,7 @@ from actors.session.state import (
 )
 from contracts.memory import FoldWanted
 from contracts.records import Chat, Message, SessionRecord, Summary
-from contracts.runs import RunOutcome, Sampling
+from contracts.runs import LeftOut, RunOutcome, Sampling
 from contracts.session import CancelRun, PromptRejected, RunFinished, SubmitPrompt
 from tests.unit.session.test_memory import said, summary_to
 
@@ -132,6 +132,18 @@ def test_fold_is_asked_for_after_the_terminal_event_and_the_acknowledgement() ->
     wish = effects[1].wish
     assert isinstance(wish, FoldWanted)
     assert (wish.fold_id, wish.user_id) == ("run_1-fold", "user")
+
+
+def test_run_says_what_its_prompt_does_not_hold() -> None:
+    def left_out(chat: SessionMachine) -> LeftOut | None:
+        told(chat, submit("run_1"))
+        (effect,) = (
+            e for e in told(chat, PromptStored("run_1", CHAT)) if isinstance(e, EnqueueRun)
+        )
+        return effect.spec.left_out
+
+    assert left_out(machine(said(2))) is None
+    assert left_out(machine(said(20))) == LeftOut(exchanges=17)
 
 
 def test_short_chat_asks_for_no_fold() -> None:
