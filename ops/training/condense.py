@@ -70,7 +70,7 @@ def _new_turns(rng: random.Random, known: dict[str, facts.Fact]) -> list[Turn]:
 
 def summary(rng: random.Random) -> Conversation:
     """Notes so far and a few turns in; the notes with the new facts, corrected ones replaced."""
-    kept = facts.draw_different(rng, rng.choice((0, 0, 1, 1, 2, 3, 5, 9)))
+    kept = facts.draw_different(rng, rng.choice((0, 0, 1, 1, 2, 3, 5, 9, 16)))
     known = {fact.key: fact for fact in kept}
     turns = _new_turns(rng, known)
     parts: list[str] = []
