@@ -3,15 +3,17 @@
 Needs a running stack and the machine's Chromium. The chat's 1,000 messages and an answer of 100
 tokens a second are the browser's own doing (its requests are answered here), so the page is
 measured and nothing else: how long the chat takes to open, how late frames are while the answer is
-written and somebody types, and how late a key is drawn.
+written and somebody types, how late a key is drawn, and the share of a core that the page's thread
+uses meanwhile, which hardly depends on what else the machine does.
 """
 
 import asyncio
 import json
 import sys
+import time
 from typing import Any, Final
 
-from playwright.async_api import Route, async_playwright
+from playwright.async_api import CDPSession, Route, async_playwright
 
 from tests.e2e.conftest import FLAGS
 from tests.e2e.person import Person
@@ -99,6 +101,12 @@ async def messages(route: Route) -> None:
     await route.fulfill(headers={"Content-Type": "application/json"}, body=body)
 
 
+async def busy(profile: CDPSession) -> float:
+    """Return the processor time of the page's main thread, in seconds."""
+    metrics = (await profile.send("Performance.getMetrics"))["metrics"]
+    return next(float(each["value"]) for each in metrics if each["name"] == "TaskDuration")
+
+
 async def measure(url: str) -> dict[str, float | int]:
     """Return the figures."""
     async with async_playwright() as playwright:
@@ -124,8 +132,13 @@ async def measure(url: str) -> dict[str, float | int]:
         await page.keyboard.type("Now a long one")
         await page.keyboard.press("Enter")
         await page.evaluate(WATCHES)
+        profile = await page.context.new_cdp_session(page)
+        await profile.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
+        await profile.send("Performance.enable")
+        began, busy_s = time.monotonic(), await busy(profile)
         while await page.evaluate("() => document.querySelector('.stop') !== null"):
             await page.keyboard.type("typing ", delay=40)
+        busy_s, took_s = await busy(profile) - busy_s, time.monotonic() - began
         gaps: list[float] = sorted(await page.evaluate("() => gaps"))
         keys: list[float] = sorted(await page.evaluate("() => keys"))
         await browser.close()
@@ -137,6 +150,7 @@ async def measure(url: str) -> dict[str, float | int]:
         "late_share": round(late / len(gaps), 4),
         "frame_p99_ms": round(gaps[int(len(gaps) * 0.99)], 1),
         "frame_worst_ms": round(gaps[-1], 1),
+        "busy_share": round(busy_s / took_s, 3),
         "key_p99_ms": round(keys[int(len(keys) * 0.99)], 1) if keys else 0,
     }
 

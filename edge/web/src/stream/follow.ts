@@ -104,14 +104,11 @@ async function* events(
 ): AsyncGenerator<RunEvent> {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   const parser = new SseParser();
+  // One listener a connection: an answer comes in thousands of pieces.
+  attempt.signal.addEventListener("abort", () => void reader.cancel().catch(() => undefined));
   for (;;) {
     const stall = setTimeout(() => attempt.abort(), STALL_MS);
-    const stopped = new Promise<never>((_, reject) => {
-      attempt.signal.addEventListener("abort", () => reject(attempt.signal.reason), { once: true });
-    });
-    const { done, value } = await Promise.race([reader.read(), stopped]).finally(() =>
-      clearTimeout(stall),
-    );
+    const { done, value } = await reader.read().finally(() => clearTimeout(stall));
     if (done) return;
     heard();
     for (const { data } of parser.feed(value)) {

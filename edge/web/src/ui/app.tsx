@@ -131,7 +131,7 @@ function perform(parley: Parley, command: Command): void {
   }
 }
 
-const LAST_COPY = ".exchange:nth-last-child(1 of .exchange) .turn.answer [data-copies]";
+const LAST_COPY = ".part:last-child > .exchange:last-child .turn.answer [data-copies]";
 
 /** Opens the last question for a change. */
 export function editLast(parley: Parley): void {

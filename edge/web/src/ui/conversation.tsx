@@ -1,6 +1,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { answerKey, exchanges } from "../app/chats.ts";
 import type { Parley } from "../app/parley.ts";
+import { divided, NO_PARTS } from "../app/parts.ts";
 import type { PageState } from "../app/state.ts";
 import { Empty } from "./empty.tsx";
 import { Icon } from "./icons.tsx";
@@ -23,6 +24,9 @@ export function Conversation({ parley, state }: ConversationProps) {
   const following = useRef(true);
   const [below, setBelow] = useState(false);
   const shown = useMemo(() => exchanges(state.messages), [state.messages]);
+  const known = useRef(NO_PARTS);
+  const parts = useMemo(() => divided(shown, known.current), [shown]);
+  known.current = parts;
 
   const toEnd = (): void => {
     const element = frame.current;
@@ -74,39 +78,45 @@ export function Conversation({ parley, state }: ConversationProps) {
           {empty && <Empty parley={parley} state={state} />}
           {state.loading && <p class="lead">Loading…</p>}
           {state.earlier !== null && <Earlier parley={parley} root={frame} at={state.earlier} />}
-          {shown.map((exchange, at) => {
-            const last = at === shown.length - 1;
-            return (
+          {parts.list.map((part) => (
+            <div class="part" key={part.key}>
+              {part.exchanges.map((exchange) => {
+                const last = exchange === shown.at(-1);
+                return (
+                  <Turns
+                    key={exchange.key}
+                    parley={parley}
+                    question={exchange.question}
+                    answer={exchange.answer}
+                    live={last ? live : null}
+                    pinned={last && state.pinned !== null}
+                    last={last}
+                    editing={exchange.question !== null && state.editing === exchange.question.id}
+                    sought={state.sought}
+                    busy={live !== null}
+                    abilities={state.abilities}
+                    models={state.models}
+                  />
+                );
+              })}
+            </div>
+          ))}
+          {loose && (
+            <div class="part">
               <Turns
-                key={exchange.key}
                 parley={parley}
-                question={exchange.question}
-                answer={exchange.answer}
-                live={last ? live : null}
-                pinned={last && state.pinned !== null}
-                last={last}
-                editing={exchange.question !== null && state.editing === exchange.question.id}
-                sought={state.sought}
-                busy={live !== null}
+                question={null}
+                answer={null}
+                live={live}
+                pinned
+                last
+                editing={false}
+                sought={null}
+                busy
                 abilities={state.abilities}
                 models={state.models}
               />
-            );
-          })}
-          {loose && (
-            <Turns
-              parley={parley}
-              question={null}
-              answer={null}
-              live={live}
-              pinned
-              last
-              editing={false}
-              sought={null}
-              busy
-              abilities={state.abilities}
-              models={state.models}
-            />
+            </div>
           )}
         </div>
       </div>
