@@ -67,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ops.training", description=__doc__)
     parser.add_argument("--seed", type=int, default=plan.seed)
     parser.add_argument("--steps", type=int, default=plan.steps)
+    parser.add_argument("--rate", type=float, default=plan.rate)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=Path(".cache/training"))
     parser.add_argument("--out", type=Path, default=Path("ops/models/parley-small"))
@@ -78,7 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
     if asked.score:
         show_scores(asked.out, asked.every)
     else:
-        make(loop.Plan(seed=asked.seed, steps=asked.steps), asked.work, asked.out)
+        plan = loop.Plan(seed=asked.seed, steps=asked.steps, rate=asked.rate)
+        make(plan, asked.work, asked.out)
 
 
 if __name__ == "__main__":

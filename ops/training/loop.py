@@ -29,7 +29,11 @@ Batch = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long and how fast to learn; equal plans and seeds draw equal text."""
+    """How long and how fast to learn; equal plans and seeds draw equal text.
+
+    `rate` is a share of both full rates. Weight decay goes with the rate: at the full one the
+    matrices forget within some hundred steps, which is good at first and bad for tables.
+    """
 
     seed: int = 1
     steps: int = 2400
@@ -37,6 +41,7 @@ class Plan:
     pool: int = 512
     warmup_steps: int = 40
     decay_share: float = 0.35
+    rate: float = 1.0
     rate_matrices: float = 0.02
     rate_others: float = 0.008
     checkpoint_seconds: float = 60.0
@@ -79,11 +84,11 @@ def _stack(group: list[tuple[list[int], list[bool]]]) -> Batch:
 
 
 def rate(plan: Plan, step: int) -> float:
-    """The share of the full learning rate at `step`: warm-up, plateau, linear decay to 2 %."""
+    """The share of the full learning rate at `step`: warm-up, plateau, linear decay to 2 % of it."""
     if step < plan.warmup_steps:
-        return (step + 1) / plan.warmup_steps
+        return plan.rate * (step + 1) / plan.warmup_steps
     decay = max(1, int(plan.steps * plan.decay_share))
-    return max(0.02, min(1.0, (plan.steps - step) / decay))
+    return plan.rate * max(0.02, min(1.0, (plan.steps - step) / decay))
 
 
 class Trainer:
