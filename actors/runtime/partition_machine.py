@@ -175,9 +175,11 @@ class PartitionMachine:
         return max(hosts, key=lambda host: (weight(partition, host), host), default=None)
 
     def _may_acquire(self, partition: int, now_ms: int) -> bool:
-        """An owner that is not known to live may still hold its lease: that must expire."""
+        """An owner that is not known to live may still hold its lease: that must expire. What
+        this host held until its lease was lost is only free once its actors have stopped."""
         return (
             self._owners[partition] is None
+            and partition not in self._held
             and partition not in self._asked
             and now_ms >= self._not_before_ms.get(partition, 0)
         )

@@ -75,10 +75,13 @@ class Cancelling:
 
     def _hold_early(self, progress: Progress, now_ms: int) -> Effects:
         early, config = self._conversation.early, self._conversation.config
-        if len(early) >= config.early_cancels_max:
+        held = early.get(progress.run_id)
+        if held is None and len(early) >= config.early_cancels_max:
             return (*unknown_to(progress.waiting), *acknowledgements(progress))
         early[progress.run_id] = EarlyCancel(
-            now_ms + config.early_cancel_ms, progress.cancels, progress.waiting
+            now_ms + config.early_cancel_ms,
+            [*(held.deliveries if held else ()), *progress.cancels],
+            [*(held.waiting if held else ()), *progress.waiting],
         )
         return ()
 

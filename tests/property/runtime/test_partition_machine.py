@@ -142,3 +142,14 @@ def test_shares_add_up_and_differ_by_one_at_most(owned: dict[str, int], partitio
     quota = shares(owned, partitions)
     assert sum(quota.values()) == partitions
     assert max(quota.values()) - min(quota.values()) <= 1
+
+
+def test_partition_that_was_lost_is_not_acquired_before_its_actors_have_stopped() -> None:
+    machine = PartitionMachine("a", 1)
+    machine.handle(Tick(), 0)
+    machine.handle(Gained(0), 10)
+    machine.handle(OwnerSeen(0, "a"), 20)
+    assert machine.handle(OwnerSeen(0, None), 30) == ()
+    assert machine.handle(Tick(), 10_000) == ()
+    machine.handle(Yielded(0), 10_010)
+    assert machine.handle(Tick(), 20_000) == (Acquire(0),)

@@ -9,6 +9,7 @@ from actors.session.config import ModelContext, SessionConfig
 from actors.session.machine import SessionMachine
 from actors.session.state import (
     AcceptPrompt,
+    Acknowledge,
     AnswerSaved,
     AskCancel,
     AskKnown,
@@ -430,6 +431,16 @@ def test_cancel_ahead_of_its_prompt_ends_the_run_without_queueing_it() -> None:
     assert "EnqueueRun" not in kinds(effects)
     assert isinstance(world.terminals["run_1"], RunCancelled)
     assert Reply("me", CancelReply(status="ended", state="cancelled")) in effects
+
+
+def test_cancels_ahead_of_their_prompt_are_all_answered_and_acknowledged() -> None:
+    world = World()
+    for inbox in ("me", "again"):
+        world.deliver(CancelRun(run_id="run_1", chat_id="chat", user_id="user", reply_to=inbox))
+    effects = world.deliver(submit())
+    assert {e.delivery for e in effects if isinstance(e, Acknowledge)} == {1, 2, 3}
+    ended = CancelReply(status="ended", state="cancelled")
+    assert Reply("me", ended) in effects and Reply("again", ended) in effects
 
 
 def test_cancel_of_an_ended_run_says_how_it_ended() -> None:
