@@ -98,5 +98,6 @@ def _is_cjk(char: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    # Decomposed before it is folded: a mathematical capital has no lower case of its own.
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return "".join(char for char in plain if char.isalnum())

@@ -53,6 +53,7 @@ def test_words_of_words_are_themselves(text: str) -> None:
 
 def test_words_are_folded_in_case_and_accents() -> None:
     assert indexed_words("Über STRASSE straße ﬁsh") == ("uber", "strasse", "fish")
+    assert indexed_words("\N{MATHEMATICAL BOLD CAPITAL A}bc") == ("abc",)
 
 
 def test_chinese_is_found_by_its_pairs() -> None:
