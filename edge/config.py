@@ -92,7 +92,8 @@ class EdgeConfig:
     edge to schedulers, which stop what only it reads once it is gone ('': they don't).
     `secure_cookies` marks cookies Secure even if this process sees plain HTTP (behind a proxy
     that ends TLS).
-    `status_silence_s` without a status makes a pool unusable. `command_margin_s` is how much
+    `status_silence_s` without a status makes a pool unusable; before it takes its first request
+    an edge waits up to `first_status_s` for the status of every pool. `command_margin_s` is how much
     earlier a command expires than its client is told so. A scheduler that is asked about a
     prompt and does not answer within `ask_timeout_s` is not waited for. A reader that takes
     nothing for `slow_reader_s`, or falls `backlog_max` events behind, is disconnected and may
@@ -127,6 +128,7 @@ class EdgeConfig:
     describe_timeout_s: float = 1.0
     ask_timeout_s: float = 0.05
     status_silence_s: float = 3.0
+    first_status_s: float = 0.0
     disconnect_cancel_s: float = 5.0
     ping_s: float = 15.0
     slow_reader_s: float = 10.0

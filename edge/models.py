@@ -1,5 +1,7 @@
 """The models that clients may name, and whether their pools can take a prompt now."""
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,10 @@ from edge.metrics import BAD_MESSAGES
 from edge.problems import UNAVAILABLE_RETRY_MS, refuse
 from edge.replies import json_reply
 from edge.routes import AnyRequest, Route
+
+
+_SIGHT = "vision"
+"""An ability that no model has here, whatever it could do: no engine is given pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,10 @@ class PoolBoard:
         if heard is None or now_ms - heard.at_ms >= self._silence_ms:
             return None
         return heard.status
+
+    def complete(self) -> bool:
+        """Say whether every pool has been heard."""
+        return len(self._heard) == len(self._pools)
 
     def last(self, pool: str) -> PoolStatus | None:
         """Return the last status, however old."""
@@ -114,10 +124,17 @@ class Models:
             [model.pool for model in config.models],
             silence_ms=int(config.status_silence_s * 1000),
         )
+        self._first_status_s = config.first_status_s
+        self._complete = asyncio.Event()
 
     async def listen(self) -> Subscription:
-        """Begin to hear the pools."""
-        return await self._bus.subscribe(POOL_STATUS_FILTER, self._hear)
+        """Begin to hear the pools; return once each was heard, or did not speak for
+        `first_status_s`: an edge that is started again refuses nobody because it is new."""
+        subscription = await self._bus.subscribe(POOL_STATUS_FILTER, self._hear)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._first_status_s):
+                await self._complete.wait()
+        return subscription
 
     def _hear(self, message: Inbound) -> None:
         try:
@@ -126,6 +143,8 @@ class Models:
             BAD_MESSAGES.labels("pool_status").inc()
             return
         self._board.hear(status, self._clock.monotonic_ms())
+        if self._board.complete():
+            self._complete.set()
 
     def routes(self) -> list[Route]:
         """Return what this room answers."""
@@ -148,7 +167,7 @@ class Models:
                     "contextLength": self.context_length(model),
                     "engine": status.engine if status else None,
                     "description": model.description or None,
-                    "abilities": dict.fromkeys(model.abilities, True),
+                    "abilities": {each: True for each in model.abilities if each != _SIGHT},
                     "demonstration": model.demonstration,
                     "default": model.model == self.default,
                     "healthy": healthy,

@@ -12,13 +12,18 @@ from edge.config import EdgeConfig
 from edge.listening import CannotListen, listen
 from edge.request_context import EdgeApp
 
+_LAST_ANSWERS_S = 0.3
+_CLOSED_S = 0.05
+"""Less than uvicorn's own pause (0.1 s) before it waits for what is being answered."""
+
 
 class _Server(uvicorn.Server):
     """uvicorn, less its signal handlers: who runs the process decides what a signal means.
 
-    `closing` is called at the shutdown once nothing new is accepted and every connection knows
-    that its present answer is its last: a stream that is ended then sends its reader elsewhere,
-    and not over the same connection to an edge that must refuse it.
+    At the shutdown nothing new is accepted, and for a moment each answer says that it is its
+    connection's last, so that no client sends a request just when its connection is closed.
+    Then those that are idle are closed, and `closing` is called: a stream that it ends sends its
+    reader elsewhere, and not over another connection to an edge that must refuse it.
     """
 
     def __init__(self, config: uvicorn.Config, closing: Callable[[], None]) -> None:
@@ -30,8 +35,15 @@ class _Server(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers = [
+            *self.server_state.default_headers,
+            (b"connection", b"close"),
+        ]
+        await asyncio.sleep(_LAST_ANSWERS_S)
         ending = asyncio.ensure_future(super().shutdown(sockets))
-        await asyncio.sleep(0)  # up to its first pause
+        await asyncio.sleep(_CLOSED_S)
         self._closing()
         await ending
 

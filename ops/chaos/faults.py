@@ -12,13 +12,15 @@ from typing import Literal
 
 import psutil
 
-from ops.chaos import rude
+from ops.chaos import rolling, rude
 from ops.chaos.operator import Operator
 from ops.chaos.stack import RunningStack
 from ops.chaos.verdict import Broken
 from ops.supervision import leftovers
 
-FaultKind = Literal["kill -9", "SIGSTOP, SIGCONT", "SIGTERM", "stopped reading", "flood"]
+FaultKind = Literal[
+    "kill -9", "SIGSTOP, SIGCONT", "SIGTERM", "stopped reading", "flood", "rolling restart",
+]  # fmt: skip
 ROLES = ("gpu", "session", "scheduler", "edge", "summarizer", "nats")
 _SIGNALS: dict[FaultKind, signal.Signals] = {
     "kill -9": signal.SIGKILL,
@@ -38,7 +40,7 @@ class Fault:
     @property
     def long(self) -> bool:
         """Whether it takes half a minute, not seconds."""
-        return self.role == "parley up" or self.kind == "stopped reading"
+        return self.role == "parley up" or self.kind in ("stopped reading", "rolling restart")
 
     def __str__(self) -> str:
         return (
@@ -52,6 +54,7 @@ ALL = (
     Fault("SIGTERM", "parley up"),
     Fault("stopped reading", "client"),
     Fault("flood", "client"),
+    Fault("rolling restart", "every actor"),
 )
 
 
@@ -86,6 +89,8 @@ async def inflict(
         await rude.stop_reading(stack.url, known["edge"][0])
     elif fault.kind == "flood":
         await rude.flood(stack.url)
+    elif fault.kind == "rolling restart":
+        await rolling.restart_all(stack, operator)
     else:
         await _signal(fault, operator, known, rng)
 

@@ -38,13 +38,15 @@ class Seen:
 
 @dataclass
 class Story:
-    """One run as one viewer saw it; `after` is where it joined."""
+    """One run as one viewer saw it; `after` is where it joined, `connections` how many it took,
+    `troubles` what went wrong meanwhile: refusals, and connections that broke."""
 
     chat_id: str
     run_id: str
     after: int | None = 0
     events: list[Seen] = field(default_factory=list)
     connections: int = 0
+    troubles: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -149,12 +151,15 @@ class Person:
         stay: bool,
     ) -> None:
         deadline = time.monotonic() + ANSWER_S
+        troubles: list[str] = []
         while not accepted.done():
             require(time.monotonic() < deadline, "nobody accepts a prompt")
             try:
                 await self._first(chat_id, body, accepted, stay=stay)
-            except httpx.HTTPError:
+            except httpx.HTTPError as error:
+                troubles.append(_named(error))
                 await asyncio.sleep(RETRY_S)
+        accepted.result().troubles[:0] = troubles
         if stay:
             await self._until_end(accepted.result())
 
@@ -169,7 +174,7 @@ class Person:
         head = {"Accept": "text/event-stream"}
         path = f"/chats/{chat_id}/messages"
         async with self._http.stream("POST", path, json=body, headers=head) as response:
-            response.raise_for_status()
+            await _taken(response)
             story = Story(chat_id, response.headers["x-run-id"])
             accepted.set_result(story)
             if stay:
@@ -187,13 +192,22 @@ class Person:
         return story if await self._connect(story) else None
 
     async def _until_end(self, story: Story) -> None:
+        """Follow a run over as many connections as it takes. As HTTP clients do (RFC 9112, 9.3.1),
+        a GET whose connection was closed before anything was answered is repeated once."""
         deadline = time.monotonic() + ANSWER_S
+        repeated = False
         while not story.end:
             late = time.monotonic() >= deadline
             require(not late, f"{story.run_id} has no end: {story.kinds[-3:]}")
+            answered = story.connections
             try:
                 await self._connect(story)
-            except httpx.HTTPError:
+                repeated = False
+            except httpx.HTTPError as error:
+                if _closed(error) and story.connections == answered and not repeated:
+                    repeated = True
+                    continue
+                story.troubles.append(_named(error))
                 await asyncio.sleep(RETRY_S)
 
     async def _connect(self, story: Story) -> bool:
@@ -204,7 +218,7 @@ class Person:
         async with self._http.stream("GET", path, headers=head) as response:
             if response.status_code == NO_CONTENT:
                 return False
-            response.raise_for_status()
+            await _taken(response)
             await _read(response, story)
         return True
 
@@ -245,6 +259,21 @@ class Person:
     async def readiness(self) -> int:
         """Return the status of `/readyz`."""
         return (await self._http.get("/readyz")).status_code
+
+
+def _closed(error: httpx.HTTPError) -> bool:
+    return isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
+
+
+async def _taken(response: httpx.Response) -> None:
+    """Return if the answer is a stream. Raises httpx.HTTPStatusError with what was said."""
+    if response.is_error:
+        said = (await response.aread()).decode(errors="replace")
+        raise httpx.HTTPStatusError(said, request=response.request, response=response)
+
+
+def _named(error: httpx.HTTPError) -> str:
+    return f"{error.request.method} {error.request.url.path}: {type(error).__name__} {error}"
 
 
 async def _read(response: httpx.Response, story: Story) -> None:

@@ -15,6 +15,7 @@ import psutil
 
 from ops.chaos.verdict import Broken, require
 from ops.ports import free_port
+from ops.setting_table import Role, flags_of
 from ops.supervision import leftovers
 
 START_S = 90.0
@@ -24,7 +25,8 @@ _ROOT = Path(__file__).parents[2]
 
 
 class RunningStack:
-    """A stack on a free port; `start` and `stop` may be repeated on the same home."""
+    """A stack on a free port; `start` and `end` may be repeated on the same home. `words` are
+    flags of `parley up`, each followed by its value."""
 
     def __init__(self, home: Path, *words: str) -> None:
         self.home = home
@@ -88,6 +90,21 @@ class RunningStack:
             raise Broken(f"parley up did not end:\n{self.said}") from error
         _wait_gone(children)
         return code
+
+    def beside(self, role: Role, actor_id: str, *more: str) -> "subprocess.Popen[bytes]":
+        """Start one more actor of a role, with the stack's own settings and `more` words; it
+        belongs to the caller."""
+        known = {setting.flag for setting in flags_of(role)}
+        pairs = zip(self._words[::2], self._words[1::2], strict=True)
+        words = [word for flag, value in pairs if flag in known for word in (flag, value)]
+        home = ("--home", str(self.home), "--id", actor_id)
+        return subprocess.Popen(
+            [sys.executable, "-m", "ops.cli", role, *home, *words, *more],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=_ROOT,
+            process_group=0,
+        )
 
     def ask(self, *words: str) -> Any:
         """Return what a command prints with --json."""

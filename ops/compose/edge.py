@@ -20,6 +20,9 @@ from ops.settings import Settings, files_url
 from ops.tables import PoolSettings
 from ops.token_keys import load_token_keys
 
+_FIRST_STATUS_S = 1.5
+"""Schedulers broadcast twice a second."""
+
 
 class ListedEdge(EdgeServer):
     """An edge that `parley ps` lists. It has taken its port when it is made, the one that its
@@ -75,6 +78,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
         host=settings.host,
         port=settings.port,
         allow_guests=settings.allow_guests,
+        first_status_s=_FIRST_STATUS_S,
     )
     codecs = {files.model_id: HfTextCodec.load(files.path) for files in models.values()}
     async with (
