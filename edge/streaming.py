@@ -1,7 +1,6 @@
 """Streaming answers: written as they come, pinged, cut when their reader is gone or slow."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Literal, TypeVar
 
@@ -23,6 +22,11 @@ EVENT_STREAM_HEADERS: list[tuple[bytes, bytes]] = [
 ]
 
 _BLOCKED_S = 0.05
+
+
+def _now_s() -> float:
+    """Return the time of the event loop, which is also that of its timers."""
+    return asyncio.get_running_loop().time()
 
 
 class OpenStreams:
@@ -113,10 +117,10 @@ class Stream:
             if events > self._config.backlog_max:
                 self.end("slow")
                 return
-        began = self._writing_since = time.monotonic()
+        began = self._writing_since = _now_s()
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
         self._writing_since = None
-        self._was_blocked = time.monotonic() - began > _BLOCKED_S
+        self._was_blocked = _now_s() - began > _BLOCKED_S
 
     async def run(
         self, source: Callable[[], Awaitable[None]], headers: Iterable[tuple[bytes, bytes]]
@@ -145,7 +149,7 @@ class Stream:
 
     async def _watch(self) -> None:
         config = self._config
-        opened = next_ping = time.monotonic()
+        opened = next_ping = _now_s()
         tick_s = min(config.ping_s, config.slow_reader_s / 2)
         next_ping += config.ping_s
         while self._ending is None:
@@ -157,7 +161,7 @@ class Stream:
                     return
             except TimeoutError:
                 pass
-            now = time.monotonic()
+            now = _now_s()
             if self._writing_since is not None:
                 if now - self._writing_since >= config.slow_reader_s:
                     self.end("slow")

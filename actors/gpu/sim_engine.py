@@ -30,7 +30,8 @@ class SimConfig(Wire):
     whatever the load) give the pace; `step_ms` 0 is as fast as it goes. `kv_tokens` is the
     room for prompts and outputs together. Faults, each 0 for never, counted in tokens over
     the engine's life: after `stall_after` it says nothing more, after `crash_after` it dies;
-    every `duplicate_every`-th output comes twice.
+    every `duplicate_every`-th output comes twice. `openings` are pairs: how a prompt ends, and
+    how every answer to it begins.
     """
 
     vocabulary: tuple[int, ...]
@@ -48,6 +49,7 @@ class SimConfig(Wire):
     stall_after: int = 0
     crash_after: int = 0
     duplicate_every: int = 0
+    openings: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +61,7 @@ class _Request:
     state: int
     prefill: int
     limit: int
+    opening: tuple[int, ...] = ()
     cached: int = 0
     produced: int = 0
     waiting: bool = True
@@ -197,6 +200,7 @@ class SimEngine:
             state=_digest(self._config.seed, prompt),
             prefill=len(prompt),
             limit=min(sampling.max_tokens, self._config.context_length - len(prompt)),
+            opening=_opening(prompt, self._config.openings),
         )
         self._requests[request_id] = request
         self._work.set()
@@ -263,7 +267,9 @@ class SimEngine:
             salt = _mix(salt, request.produced + 1)
         drawn = _mix(request.state, salt)
         may_end = not sampling.ignore_eos and request.produced >= sampling.min_tokens
-        if may_end and config.eos_every and (drawn >> 32) % config.eos_every == 0:
+        if request.produced < len(request.opening):
+            token = request.opening[request.produced]
+        elif may_end and config.eos_every and (drawn >> 32) % config.eos_every == 0:
             token = config.eos_token
         else:
             token = _drawn(drawn, config.vocabulary, sampling.logit_bias)
@@ -288,6 +294,18 @@ class SimEngine:
         if config.duplicate_every and self._outputs % config.duplicate_every == 0:
             request.outputs.append(output)
         request.ready.set()
+
+
+def _opening(
+    prompt: tuple[int, ...], openings: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
+) -> tuple[int, ...]:
+    """Return what an answer begins with, less what the prompt has of it already."""
+    for ending, opening in openings:
+        for place in range(len(opening)):
+            end = len(prompt) - place
+            if prompt[:end][-len(ending) :] == ending and prompt[end:] == opening[:place]:
+                return opening[place:]
+    return ()
 
 
 def _drawn(drawn: int, vocabulary: Sequence[int], biases: Sequence[tuple[int, float]]) -> int:

@@ -3,15 +3,18 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from actors.runtime.memory_streams import MemoryConsumer, MemoryLeases, MemoryStream
 from actors.runtime.racing import first_of
 from actors.runtime.subject_routes import matches, rewrite
-from contracts.errors import BusUnavailable
+from contracts.errors import BusError, BusTimeout, BusUnavailable
 from contracts.ports.bus import Fence, Inbound, LeaseEntry, Stored, StreamSpec
 from contracts.ports.clock import Clock
+
+T = TypeVar("T")
 
 
 class Client(Protocol):
@@ -183,6 +186,45 @@ class MemoryBroker:
         if consumer.generation == generation and consumer.deliver is not None:
             consumer.deliver(stored, again)
 
+    # leaders
+
+    def depose(self, name: str) -> None:
+        """Take a stream's leader away: until `elect` nobody stores, acknowledges or delivers;
+        replicas still answer reads that need no leader."""
+        self.streams[name].led = False
+
+    def elect(self, name: str) -> None:
+        """Give a stream a leader again: it carries out what the last one had taken in, whether
+        or not somebody waits for it, and delivers again what it knows no acknowledgement of."""
+        stream = self.streams[name]
+        if stream.led:
+            return
+        stream.led = True
+        proposed, stream.proposed = stream.proposed, []
+        for act in proposed:
+            with suppress(BusError):
+                act()
+        for consumer in stream.consumers.values():
+            consumer.restart()
+            self.pump(consumer)
+        self._lease_written.set()
+
+    async def asked(
+        self, stream: MemoryStream | None, act: Callable[[], T], timeout_s: float, *, changes: bool
+    ) -> T:
+        """Return what the leader of `stream` answers. Without one nothing does, and BusTimeout
+        is raised; half of what `changes` something happens all the same, later."""
+        if stream is None or stream.led:
+            return act()
+        if changes and self.clock.entropy(1)[0] & 1:
+            stream.proposed.append(act)
+        await self.clock.sleep(timeout_s)
+        raise BusTimeout(f"stream {stream.spec.name} has no leader")
+
+    def bucket(self) -> MemoryStream | None:
+        """Return the stream of the leases, None if it was not declared."""
+        return next((s for n, s in self.streams.items() if n.startswith("KV_")), None)
+
     # leases
 
     def lease_written(self, key: str, entry: LeaseEntry) -> None:
@@ -225,10 +267,12 @@ class MemoryBroker:
     async def _expire_leases(self) -> None:
         while True:
             self._lease_written.clear()
-            for key, entry in self.leases.expire(self.clock.monotonic_ms()):
+            bucket = self.bucket()
+            led = bucket is None or bucket.led
+            for key, entry in self.leases.expire(self.clock.monotonic_ms()) if led else ():
                 self.lease_written(key, entry)
             due_ms = self.leases.next_expiry_ms()
-            if due_ms is None:
+            if due_ms is None or not led:
                 await self._lease_written.wait()
             else:
                 left_s = (due_ms - self.clock.monotonic_ms()) / 1000

@@ -7,12 +7,13 @@ be cut and mended, to prove what actors do meanwhile.
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from actors.runtime.failure import contained
 from actors.runtime.memory_broker import Interest, MemoryBroker, Watch
-from actors.runtime.memory_streams import MemoryConsumer
+from actors.runtime.memory_streams import MemoryConsumer, MemoryStream
 from contracts.errors import BusTimeout, BusUnavailable, NoResponders, WrongSequence
 from contracts.ports.bus import (
     Consumer,
@@ -24,6 +25,10 @@ from contracts.ports.bus import (
     StreamSpec,
     Subscription,
 )
+
+T = TypeVar("T")
+
+_API_TIMEOUT_S = 5.0
 
 
 class _MemorySubscription:
@@ -151,19 +156,33 @@ class MemoryBus:
         fence: Fence | None = None,
         msg_id: str = "",
         headers: Mapping[str, str] | None = None,
-        timeout_s: float = 5.0,  # noqa: ARG002  memory answers at once
+        timeout_s: float = 5.0,
     ) -> int:
         """Store and return the stream sequence; see the port."""
         self._check()
-        seq = self._server.append(subject, data, fence=fence, msg_id=msg_id, headers=headers)
+        server = self._server
+        seq = await server.asked(
+            server.stream_of(subject),
+            lambda: server.append(subject, data, fence=fence, msg_id=msg_id, headers=headers),
+            timeout_s,
+            changes=True,
+        )
         await asyncio.sleep(0)
         return seq
 
-    async def last(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:  # noqa: ARG002
+    async def last(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
         """Return the last message of `subject`."""
         self._check()
         await asyncio.sleep(0)
-        return self._server.stream(stream).last(subject)
+        found = self._server.stream(stream)
+        if not leader:
+            return found.last(subject)
+        return await self._asked(found, lambda: found.last(subject), changes=False)
+
+    async def _asked(
+        self, stream: MemoryStream | None, act: Callable[[], T], *, changes: bool
+    ) -> T:
+        return await self._server.asked(stream, act, _API_TIMEOUT_S, changes=changes)
 
     async def range(
         self, stream: str, subject: str, *, from_seq: int, limit: int
@@ -186,6 +205,7 @@ class MemoryBus:
         """Receive a durable consumer's messages; the newest owner gets them."""
         self._check()
         server, found = self._server, self._server.stream(stream)
+        await self._asked(found, lambda: None, changes=False)
         consumer = found.consumers.setdefault(durable, MemoryConsumer(found, filter_subject))
         guarded = contained(handler)
         generation = consumer.take(
@@ -208,25 +228,33 @@ class MemoryBus:
         """Return the entry of `key`; revision 0 if never written."""
         self._check()
         await asyncio.sleep(0)
-        return self._server.leases.get(key)
+        server = self._server
+        return await self._asked(server.bucket(), lambda: server.leases.get(key), changes=False)
 
     async def lease_put(self, key: str, value: bytes, *, revision: int, ttl_s: float) -> int:
         """Write if the key's revision is `revision`; raises WrongSequence."""
         self._check()
-        until_ms = self._server.clock.monotonic_ms() + ttl_s * 1000
-        entry = self._server.leases.write(key, value, revision, until_ms)
-        self._server.lease_written(key, entry)
+
+        def write() -> int:
+            until_ms = self._server.clock.monotonic_ms() + ttl_s * 1000
+            entry = self._server.leases.write(key, value, revision, until_ms)
+            self._server.lease_written(key, entry)
+            return entry.revision
+
+        written = await self._asked(self._server.bucket(), write, changes=True)
         await asyncio.sleep(0)
-        return entry.revision
+        return written
 
     async def lease_delete(self, key: str, *, revision: int) -> None:
         """Give the lease up if it is still ours; else do nothing."""
         self._check()
-        try:
-            entry = self._server.leases.write(key, None, revision, 0)
-        except WrongSequence:
-            return
-        self._server.lease_written(key, entry)
+
+        def write() -> None:
+            with suppress(WrongSequence):
+                entry = self._server.leases.write(key, None, revision, 0)
+                self._server.lease_written(key, entry)
+
+        await self._asked(self._server.bucket(), write, changes=True)
 
     async def lease_watch(
         self, pattern: str, handler: Callable[[str, LeaseEntry], None]

@@ -15,7 +15,8 @@ def weight(stored: Stored) -> int:
 
 @dataclass(slots=True)
 class MemoryStream:
-    """One stream. Messages are kept by sequence and, for fences and reads, by subject."""
+    """One stream. Messages are kept by sequence and, for fences and reads, by subject. `led`:
+    it has a leader; `proposed` is what the last one had taken in and the next will carry out."""
 
     spec: StreamSpec
     last_seq: int = 0
@@ -25,6 +26,8 @@ class MemoryStream:
     by_subject: dict[str, dict[int, Stored]] = field(default_factory=dict)
     seen_ids: dict[str, tuple[int, int]] = field(default_factory=dict)
     consumers: dict[str, "MemoryConsumer"] = field(default_factory=dict)
+    led: bool = True
+    proposed: list[Callable[[], object]] = field(default_factory=list)
 
     def append(
         self,
@@ -144,7 +147,10 @@ class MemoryConsumer:
             self.deliver = None
 
     def ack(self, seq: int) -> None:
-        """Mark a message done; in a work queue that deletes it."""
+        """Mark a message done; in a work queue that deletes it. Without a leader nobody hears
+        it, and the message comes again."""
+        if not self.stream.led:
+            return
         self.unacked.discard(seq)
         self.delivered_once.discard(seq)
         if self.stream.spec.retention == "work":
@@ -154,6 +160,8 @@ class MemoryConsumer:
 
     def pump(self) -> Iterator[tuple[Stored, bool]]:
         """Yield what can be delivered now, with whether it was delivered before."""
+        if not self.stream.led:
+            return
         for seq, stored in list(self.stream.messages.items()):
             if self.deliver is None or len(self.unacked) >= self.max_pending:
                 return

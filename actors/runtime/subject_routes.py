@@ -1,11 +1,13 @@
 """Subject patterns as the NATS server understands them."""
 
+from functools import lru_cache
+
 
 def matches(pattern: str, subject: str) -> bool:
     """Say whether `subject` falls under `pattern` (`*` one token, a final `>` the rest)."""
     if pattern == subject:
         return True
-    wanted = pattern.split(".")
+    wanted = _parts(pattern)
     given = subject.split(".")
     for index, part in enumerate(wanted):
         if part == ">":
@@ -13,6 +15,11 @@ def matches(pattern: str, subject: str) -> bool:
         if index >= len(given) or part not in ("*", given[index]):
             return False
     return len(given) == len(wanted)
+
+
+@lru_cache(maxsize=4_096)
+def _parts(pattern: str) -> tuple[str, ...]:
+    return tuple(pattern.split("."))
 
 
 def rewrite(source: str, destination: str, subject: str) -> str:

@@ -6,46 +6,49 @@ from collections import defaultdict
 from actors.gpu.sim_engine import SimEngine
 from actors.scheduler import SchedulerActor
 from contracts.codec import decode
+from contracts.errors import Refused
 from contracts.log import Claim, LogEntry
 from contracts.records import RunRecord
 from contracts.runs import RunSpec
-from contracts.session import PromptAccepted, PromptRejected
-from tests.simulation.clients import TERMINALS, Person, Prompt
+from contracts.session import PromptAccepted
+from edge.run_history import LAST_ID
+from tests.simulation.clients import Person, Prompt
 from tests.simulation.verdict import require
 from tests.simulation.world import World
 
 STOP_MS = 1_500
+_TERMINALS = ("RunCompleted", "RunCancelled", "RunFailed")
+_NOT_IN_TIME = "not taken in time"
+"""What an edge says that does not know whether a prompt was taken."""
 
 
 class Records:
-    """What the server holds of every run: entries with the wall clock of their storing, and
-    the specs as they were queued (seen by the witness, since settled runs are deleted)."""
+    """What was ever stored of every run: entries with the wall clock of their storing, and
+    the specs as they were queued. The witness saw them; logs age, and settled runs are
+    deleted."""
 
     def __init__(self, world: World) -> None:
         self.entries: dict[str, list[tuple[int, LogEntry]]] = defaultdict(list)
         self.specs: dict[str, RunSpec] = {}
         attempts: dict[str, int] = defaultdict(int)
-        for name, stream in world.server.streams.items():
-            if not name.startswith("TOK_"):
-                continue
-            for seq, stored in sorted(stream.messages.items()):
-                _, _, run_id, kind = stored.subject.split(".")
-                if kind == "d":
-                    entry = decode(stored.data, LogEntry)
-                    self.entries[run_id].append((stream.stored_at_ms[seq], entry))
-                elif kind == "claim":
-                    claim = decode(stored.data, Claim)
-                    story = f"{run_id}: attempt {claim.attempt} followed a higher one"
-                    require(claim.attempt >= attempts[run_id], "one story", story)
-                    attempts[run_id] = claim.attempt
-        for subject, data in world.witness.stored:
-            if subject.startswith("run.q."):
-                spec = decode(data, RunSpec)
+        for message in world.server.committed:
+            kind, *parts = message.subject.split(".")
+            if kind == "run":
+                spec = decode(message.data, RunSpec)
                 self.specs[spec.run_id] = spec
+            elif kind == "tok" and parts[2] == "d":
+                entry = decode(message.data, LogEntry)
+                self.entries[parts[1]].append((message.at_ms, entry))
+            elif kind == "tok" and parts[2] == "claim":
+                run_id, claim = parts[1], decode(message.data, Claim)
+                story = f"{run_id}: attempt {claim.attempt} followed a higher one"
+                require(claim.attempt >= attempts[run_id], "one story", story)
+                attempts[run_id] = claim.attempt
 
 
-def check_log(run_id: str, entries: list[tuple[int, LogEntry]]) -> str:
-    """One story, one ending, in the log itself. Returns its text."""
+def check_log(run_id: str, entries: list[tuple[int, LogEntry]], *, chat: bool = True) -> str:
+    """One story, one ending, in the log itself: a terminal event, or for a run without a chat
+    an entry with the end. Returns its text."""
     expected_seq, offset, text, terminals, ended = 1, 0, "", 0, False
     for _, entry in entries:
         require(entry.seq == expected_seq, "one story", f"{run_id}: seq {entry.seq}")
@@ -57,10 +60,14 @@ def check_log(run_id: str, entries: list[tuple[int, LogEntry]]) -> str:
         require(not (ended and entry.tokens), "one ending", f"{run_id}: tokens after the end")
         require(terminals == 0, "one ending", f"{run_id}: an entry after the terminal event")
         for event in entry.events:
-            terminals += type(event).__name__ in TERMINALS
+            terminals += type(event).__name__ in _TERMINALS
             text += getattr(event, "delta", "")
         expected_seq, offset = entry.next_seq, offset + len(entry.tokens)
+        require(not (ended and entry.end), "one ending", f"{run_id}: ended twice")
         ended = ended or entry.end is not None
+    if not chat:
+        require(ended and not terminals, "one ending", f"{run_id}: {terminals}, {ended}")
+        return text
     require(terminals == 1, "one ending", f"{run_id}: {terminals} terminal events")
     return text
 
@@ -83,11 +90,14 @@ def check_viewers(prompt: Prompt, stored: str) -> None:
     """Every window showed a gapless suffix of the one story."""
     for seen in prompt.viewers:
         last = seen.start or 0
-        for index, (seq, event) in enumerate(seen.events):
+        for index, (seq, kind, _) in enumerate(seen.events):
             jump = seen.start is None and index == 0
-            snapshot = type(event).__name__ == "MessageSnapshot"
+            snapshot = kind == "message.snapshot"
             require(
-                seq == last + 1 or (jump and seq >= 1) or (snapshot and seq > last),
+                seq == last + 1
+                or (jump and seq >= 1)
+                or (snapshot and seq > last)
+                or (seq == LAST_ID > last),
                 "one story",
                 f"{seen.run_id}: a viewer from {seen.start} saw {seq} after {last}",
             )
@@ -110,9 +120,11 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
     if record is None:
         return "refused"
     require(record.state != "active", "one ending", f"{run_id} is still active")
-    require(record.state != "failed", "continue, don't restart", f"{run_id}: {record.error}")
+    full = world.story.queue_max and record.error and record.error.code == "at_capacity"
+    open_failure = record.state != "failed" or full
+    require(bool(open_failure), "continue, don't restart", f"{run_id}: {record.error}")
     require(not prompt.told_early, "nothing accepted is lost", f"{run_id}: told before stored")
-    if isinstance(prompt.reply, PromptRejected):
+    if isinstance(prompt.reply, Refused) and _NOT_IN_TIME not in prompt.reply.problem.detail:
         story = f"{run_id} was refused ({prompt.reply.problem}), and ran"
         require(record.state != "completed", "never half", story)
     message = await world.history.message(person.chat_id, prompt.command.prompt_id)
@@ -144,7 +156,7 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
         f"{run_id} was cancelled, and nobody pressed stop",
     )
     if world.story.calm:
-        _check_stop(prompt, record)
+        _check_stop(prompt, record, world.server.stops_ms.get(run_id))
     if prompt.cancel_confirmed_ms is not None:
         late = [
             at_ms
@@ -156,11 +168,11 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
     return record.state
 
 
-def _check_stop(prompt: Prompt, record: RunRecord) -> None:
+def _check_stop(prompt: Prompt, record: RunRecord, stored_ms: int | None) -> None:
     """Where no process fails, a stop frees the engine before it is confirmed, and soon."""
     run_id = prompt.command.run_id
     require(not prompt.held_on, "stop means stop", f"{run_id} was confirmed, and went on")
-    stored_ms, ended_ms = prompt.stop_stored_ms, record.ended_at_ms
+    ended_ms = record.ended_at_ms
     late = stored_ms is not None and ended_ms is not None and ended_ms - stored_ms > STOP_MS
     story = f"{run_id} completed {STOP_MS} ms after the stop"
     require(not (late and record.state == "completed"), "stop means stop", story)
@@ -188,8 +200,9 @@ def check_now(world: World) -> None:
 
 async def check_rest(world: World) -> None:
     """Nothing is left: queues empty, engines idle."""
-    queued = [s.subject for s in world.server.streams["RUNS"].messages.values()]
-    require(not queued, "bounded", f"runs never settled: {queued}")
+    for name in ("RUNS", "SESS", "FOLD"):
+        left = [s.subject for s in world.server.streams[name].messages.values()]
+        require(not left, "bounded", f"never settled: {left}")
     for name, engine in world.engines.items():
         load = engine.load()
         require(load.running + load.waiting == 0, "stop means stop", f"{name} still runs")

@@ -1,35 +1,27 @@
 """Simulated people: they prompt, watch from several windows, leave, and press stop."""
 
 import asyncio
-import contextlib
 import random
 from dataclasses import dataclass, field
 
 import msgspec
 
-from actors.runtime.token_log import BusTokenLog
-from contracts.codec import decode, encode
-from contracts.errors import BusUnavailable
-from contracts.events import MessageDelta, MessageSnapshot, RunEvent
+from contracts.codec import encode
+from contracts.errors import Refused
 from contracts.ids import make_id
-from contracts.ports.bus import Inbound
 from contracts.records import Chat
 from contracts.runs import Sampling
-from contracts.session import (
-    CancelReply,
-    CancelRun,
-    PromptAccepted,
-    PromptRejected,
-    SubmitPrompt,
-    SubmitReply,
-)
+from contracts.session import CancelReply, CancelRun, PromptAccepted, SubmitPrompt
 from contracts.subjects import session_commands
-from tests.simulation.faults import FaultyBus
+from tests.simulation.edges import Exchange, Gone, NotServed, Shown, SimulatedEdge
 from tests.simulation.story import Prompted, Window
 from tests.simulation.verdict import require
 from tests.simulation.world import World
 
-TERMINALS = ("RunCompleted", "RunCancelled", "RunFailed")
+TERMINALS = ("run.completed", "run.cancelled", "run.failed")
+PATIENCE_S = 9.5
+_AGAIN_S = 0.3
+_TRIES = 20
 
 
 @dataclass(slots=True)
@@ -38,22 +30,19 @@ class Seen:
 
     run_id: str
     start: int | None
-    events: list[tuple[int, RunEvent]] = field(default_factory=list)
+    events: list[Shown] = field(default_factory=list)
 
     def text(self) -> str:
         """Return the text as the page would show it."""
         text = ""
-        for _, event in self.events:
-            if isinstance(event, MessageDelta):
-                text += event.delta
-            elif isinstance(event, MessageSnapshot):
-                text = event.text
+        for event in self.events:
+            text = event.text if event.kind == "message.snapshot" else text + event.text
         return text
 
     @property
     def ended(self) -> bool:
         """Whether a terminal event came."""
-        return bool(self.events) and type(self.events[-1][1]).__name__ in TERMINALS
+        return bool(self.events) and self.events[-1].kind in TERMINALS
 
 
 @dataclass(slots=True)
@@ -61,12 +50,11 @@ class Prompt:
     """One prompt as its client knows it."""
 
     command: SubmitPrompt
-    reply: PromptAccepted | PromptRejected | None = None
+    reply: PromptAccepted | Refused | None = None
     cancel_confirmed_ms: int | None = None
     cancel_state: str = ""
     stop_pressed: bool = False
     stopped_first: bool = False
-    stop_stored_ms: int | None = None
     told_early: bool = False
     held_on: bool = False
     again: "Prompt | None" = None
@@ -85,89 +73,103 @@ class Person:
         self.prompts: list[Prompt] = []
 
     async def once_more(self) -> None:
-        """Send one prompt when all faults are over: it is answered at once."""
+        """Send one prompt when all faults are over: it is answered at once, or as soon as
+        there is room."""
         self._plans = (Prompted(after_s=0.0, content="still there?", max_tokens=9),)
-        await self.live()
+        for _ in range(_TRIES):
+            await self.live()
+            if not self._was_full():
+                break
+            await asyncio.sleep(_AGAIN_S)
         last = self.prompts[-1]
         told = isinstance(last.reply, PromptAccepted) and last.viewers[0].ended
-        require(told, "liveness", f"{last.command.run_id} is not answered in fair weather")
+        story = f"{last.command.run_id} is not answered in fair weather: {last.reply!r}"
+        require(told, "liveness", story)
+
+    def _was_full(self) -> bool:
+        """Whether the last prompt found no room, in one queue or the other."""
+        last = self.prompts[-1]
+        if isinstance(last.reply, Refused):
+            return last.reply.problem.code == "at_capacity"
+        failed = any(seen.ended and seen.events[-1].kind == "run.failed" for seen in last.viewers)
+        return failed and bool(self._world.story.queue_max)
 
     async def live(self) -> None:
         """Chat until all prompts are sent and all windows are closed or done."""
-        inner = await self._world.server.connect(self.user_id)
-        bus = self._world.faulty(inner)
         now = self._world.clock.now_ms()
         await self._world.history.create_chat(
             Chat(chat_id=self.chat_id, user_id=self.user_id, created_at_ms=now, active_at_ms=now)
         )
-        log = BusTokenLog(bus, self._world.clock)
         async with asyncio.TaskGroup() as group:
             for plan in self._plans:
                 await asyncio.sleep(plan.after_s)
-                prompt = self._compose(plan, bus.new_inbox())
+                prompt = self._compose(plan)
                 self.prompts.append(prompt)
+                own = Exchange() if plan.windows[0].start == 0 else None
                 windows = [
-                    group.create_task(self._watch(log, prompt, window)) for window in plan.windows
+                    group.create_task(self._watch(prompt, window, None if number else own))
+                    for number, window in enumerate(plan.windows)
                 ]
                 if plan.stopped_after_s is not None:
-                    stop = group.create_task(
-                        self._press_stop(bus, prompt, max(0.0, plan.stopped_after_s))
-                    )
+                    group.create_task(self._press_stop(prompt, max(0.0, plan.stopped_after_s)))
                     if plan.stopped_after_s < 0:
-                        prompt.stopped_first = await stop
-                await self._send(bus, prompt, times=2 if plan.twice else 1)
+                        prompt.stopped_first = await self._stop_is_stored(prompt)
+                await self._send(prompt, own)
+                if plan.twice:
+                    await self._repeat(prompt)
                 if plan.keyed:
-                    await self._send_again(bus, prompt)
+                    await self._send_again(prompt)
                 if isinstance(prompt.reply, PromptAccepted):
                     await asyncio.wait(windows)
                 else:
                     for window in windows:
                         window.cancel()
 
-    def _compose(self, plan: Prompted, inbox: str) -> Prompt:
+    def _edge(self) -> SimulatedEdge:
+        """Return an edge, as a balancer would choose it. Raises Gone if it is not there."""
+        name = f"edge_{self._rng.choice('ab')}"
+        edge = self._world.processes[name].actor
+        if not isinstance(edge, SimulatedEdge):
+            raise Gone(name)
+        return edge
+
+    def _compose(self, plan: Prompted) -> Prompt:
         now = self._world.clock.now_ms()
         rng = self._rng
+        number = len(self.prompts)
         command = SubmitPrompt(
             run_id=make_id("run", now, rng.randbytes(10)),
             chat_id=self.chat_id,
             user_id=self.user_id,
             prompt_id=make_id("msg", now, rng.randbytes(10)),
             answer_id=make_id("msg", now, rng.randbytes(10)),
-            content=plan.content,
+            content=f"{number}: {plan.content}",
             sampling=Sampling(max_tokens=plan.max_tokens, temperature=0.0, stop=plan.stop),
             submitted_at_ms=now,
-            expires_at_ms=now + 8_000,
-            idempotency_key=f"key-{len(self.prompts)}" if plan.keyed else None,
+            expires_at_ms=now + int(PATIENCE_S * 1000),
+            idempotency_key=f"key-{number}" if plan.keyed else None,
             body_hash="same" if plan.keyed else "",
-            reply_to=inbox,
         )
         return Prompt(command)
 
-    async def _send(self, bus: FaultyBus, prompt: Prompt, *, times: int) -> None:
-        """Send the command (perhaps twice) and wait as long as an edge would."""
-        answered = asyncio.Event()
-
-        def hear(message: Inbound) -> None:
-            if prompt.reply is None:
-                prompt.reply = decode(message.data, SubmitReply)
-                answered.set()
-
-        inbox = await bus.subscribe(prompt.command.reply_to, hear)
-        for _ in range(times):
-            with contextlib.suppress(BusUnavailable):
-                await bus.append(
-                    session_commands(self.chat_id),
-                    encode(prompt.command),
-                    msg_id=prompt.command.run_id,
-                )
+    async def _send(self, prompt: Prompt, exchange: Exchange | None) -> None:
+        """Send the prompt; who gets no answer does not know whether it was taken."""
         try:
-            async with asyncio.timeout(10):
-                await answered.wait()
-        except TimeoutError:
-            pass
-        await inbox.stop()
+            prompt.reply = await self._edge().prompt(prompt.command, exchange)
+        except Refused as refusal:
+            prompt.reply = refusal
+        except (Gone, NotServed):
+            if exchange is not None:
+                exchange.close()
 
-    async def _send_again(self, bus: FaultyBus, first: Prompt) -> None:
+    async def _repeat(self, prompt: Prompt) -> None:
+        """The same command once more, as an edge sends it that lost its connection."""
+        try:
+            await self._edge().append(session_commands(self.chat_id), encode(prompt.command))
+        except (Gone, NotServed):
+            return
+
+    async def _send_again(self, first: Prompt) -> None:
         """The same prompt by another device: new ids, the same key and body."""
         now = self._world.clock.now_ms()
         again = Prompt(
@@ -177,64 +179,78 @@ class Person:
                 prompt_id=make_id("msg", now, self._rng.randbytes(10)),
                 answer_id=make_id("msg", now, self._rng.randbytes(10)),
                 submitted_at_ms=now,
-                expires_at_ms=now + 8_000,
-                reply_to=bus.new_inbox(),
+                expires_at_ms=now + int(PATIENCE_S * 1000),
             )
         )
         first.again = again
-        await self._send(bus, again, times=1)
+        await self._send(again, None)
 
-    async def _watch(self, log: BusTokenLog, prompt: Prompt, window: Window) -> None:
-        """Read from the window's cursor on, to the end or until the viewer leaves."""
+    async def _watch(self, prompt: Prompt, window: Window, own: Exchange | None) -> None:
+        """Read from the window's cursor on, on the prompt's own connection or by joining, at
+        any edge, to the end or until the viewer leaves."""
         await asyncio.sleep(window.after_s)
         seen = Seen(prompt.command.run_id, window.start)
         prompt.viewers.append(seen)
-        leave_after = window.leaves_after or 1 << 30
+        exchange = own
         while True:
-            cursor = seen.events[-1][0] if seen.events else window.start
             try:
-                async with log.follow(seen.run_id, after=cursor) as reader:
-                    async for batch in reader.batches():
-                        seen.events += [(e.seq, e.event) for e in batch.events]
-                        if seen.ended:
-                            await self._check_durable(prompt)
-                        if len(seen.events) >= leave_after:
-                            return
+                if exchange is None:
+                    exchange = Exchange()
+                    cursor = seen.events[-1].seq if seen.events else window.start
+                    edge = self._edge()
+                    await edge.join(exchange, self.chat_id, seen.run_id, cursor)
+            except (Gone, NotServed):
+                exchange = None
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            if await self._read(prompt, seen, exchange, window.leaves_after or 1 << 30):
                 return
-            except BusUnavailable:
-                await asyncio.sleep(0.3)
+            exchange = None
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _read(self, prompt: Prompt, seen: Seen, exchange: Exchange, most: int) -> bool:
+        """Read one connection; return whether the viewer is done."""
+        try:
+            async for event in exchange.events():
+                seen.events.append(event)
+                if seen.ended:
+                    await self._check_durable(prompt)
+                    return True
+                if len(seen.events) >= most:
+                    return True
+        finally:
+            exchange.leave()
+        return exchange.status == 204
 
     async def _check_durable(self, prompt: Prompt) -> None:
         """Whoever saw the end finds it in history."""
         record = await self._world.history.run(self.chat_id, prompt.command.run_id)
         prompt.told_early |= record is None or record.state == "active"
 
-    async def _press_stop(self, bus: FaultyBus, prompt: Prompt, after_s: float) -> bool:
-        """Ask for a stop; return whether the request is stored."""
+    async def _press_stop(self, prompt: Prompt, after_s: float) -> None:
+        """Ask for a stop until an edge has taken it."""
         await asyncio.sleep(after_s)
         prompt.stop_pressed = True
-        inbox = bus.new_inbox()
-
-        def hear(message: Inbound) -> None:
-            reply = decode(message.data, CancelReply)
-            if reply.status == "ended" and prompt.cancel_confirmed_ms is None:
-                prompt.cancel_confirmed_ms = self._world.clock.now_ms()
-                prompt.cancel_state = reply.state
-                prompt.held_on = self._world.holds(prompt.command.run_id)
-
-        await bus.subscribe(inbox, hear)
-        cancel = CancelRun(
-            run_id=prompt.command.run_id,
-            chat_id=self.chat_id,
-            user_id=self.user_id,
-            reply_to=inbox,
-        )
+        cancel = CancelRun(run_id=prompt.command.run_id, chat_id=self.chat_id, user_id=self.user_id)
         for _ in range(5):
             try:
-                await bus.append(session_commands(self.chat_id), encode(cancel))
-            except BusUnavailable:
-                await asyncio.sleep(0.2)
-            else:
-                prompt.stop_stored_ms = self._world.clock.now_ms()
+                reply = await self._edge().cancel(cancel)
+            except (Gone, NotServed, Refused):
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            self._confirmed(prompt, reply)
+            return
+
+    def _confirmed(self, prompt: Prompt, reply: CancelReply | None) -> None:
+        if reply is not None and reply.status == "ended":
+            prompt.cancel_confirmed_ms = self._world.clock.now_ms()
+            prompt.cancel_state = reply.state
+            prompt.held_on = self._world.holds(prompt.command.run_id)
+
+    async def _stop_is_stored(self, prompt: Prompt) -> bool:
+        """Wait for a stop that precedes its prompt; return whether it is stored."""
+        for _ in range(50):
+            if prompt.command.run_id in self._world.server.stops_ms:
                 return True
+            await asyncio.sleep(0.02)
         return False

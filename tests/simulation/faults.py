@@ -88,24 +88,11 @@ class Lane:
             self.waiting.popleft()()
 
 
-class Witness:
-    """Sees every message that was really stored, also those that are deleted later."""
-
-    def __init__(self) -> None:
-        self.stored: list[tuple[str, bytes]] = []
-
-    def saw(self, subject: str, data: bytes) -> None:
-        """Note one committed append."""
-        self.stored.append((subject, data))
-
-
 class FaultyBus:
     """The bus port over a `MemoryBus`, in bad weather. Handlers run as part of the process
     that made it, whoever sent the message."""
 
-    def __init__(
-        self, inner: MemoryBus, weather: Weather, rng: random.Random, witness: Witness
-    ) -> None:
+    def __init__(self, inner: MemoryBus, weather: Weather, rng: random.Random) -> None:
         self.dead = False
         self.fuse: Fuse | None = None
         self.outward = Lane()
@@ -113,7 +100,6 @@ class FaultyBus:
         self._inner = inner
         self._weather = weather
         self._rng = rng
-        self._witness = witness
         self._in_flight: set[asyncio.Task[None]] = set()
         self._context = copy_context()
 
@@ -251,11 +237,9 @@ class FaultyBus:
         timeout_s: float = 5.0,
     ) -> int:
         async def store() -> int:
-            seq = await self._inner.append(
+            return await self._inner.append(
                 subject, data, fence=fence, msg_id=msg_id, headers=headers, timeout_s=timeout_s
             )
-            self._witness.saw(subject, data)
-            return seq
 
         seq = await self._call(store, timeout_s)
         if self._chance(self._weather.forget_ack):

@@ -5,6 +5,7 @@ from collections import Counter
 
 from tests.simulation.checks import Records, check_now, check_prompt, check_rest
 from tests.simulation.clients import Person
+from tests.simulation.fold_checks import check_background, check_folds
 from tests.simulation.story import Disaster, Story, draw
 from tests.simulation.verdict import Broken, require
 from tests.simulation.virtual_time import VirtualTimeLoop, run_virtual
@@ -60,6 +61,9 @@ async def _play(world: World) -> Counter[str]:
     for person in people:
         for prompt in person.prompts:
             endings[await check_prompt(world, records, person, prompt)] += 1
+        await check_folds(world, records, person)
+    await check_background(world, records)
+    endings["summaries"] = len(world.history.folded)
     await check_rest(world)
     await world.stop()
     return endings
@@ -67,6 +71,7 @@ async def _play(world: World) -> Counter[str]:
 
 async def _watch(world: World) -> None:
     while True:
+        world.check_crashes()
         check_now(world)
         await asyncio.sleep(0.02)
 
@@ -92,6 +97,8 @@ async def _quiet(world: World, people: list[Person]) -> None:
         await asyncio.sleep(LOOK_S)
         active = [await world.history.chat(person.chat_id) for person in people]
         open_runs = any(chat is not None and chat.active_run_id for chat in active)
-        if not world.server.streams["RUNS"].messages and not open_runs:
+        streams = world.server.streams
+        busy = any(streams[name].messages for name in ("RUNS", "SESS", "FOLD"))
+        if not busy and not open_runs:
             await asyncio.sleep(REST_S)
             return

@@ -10,8 +10,15 @@ from typing import Literal
 FAULTY_S = 8.0
 SHORT_FAULTY_S = 4.0
 
-DisasterKind = Literal["kill", "crash", "pause", "halt", "cut", "cut out", "cut in", "history out"]
-PROCESSES = tuple(f"{kind}_{letter}" for kind in ("session", "scheduler", "gpu") for letter in "ab")
+DisasterKind = Literal[
+    "kill", "crash", "pause", "halt", "cut", "cut out", "cut in", "history out", "election"
+]
+KINDS = ("session", "scheduler", "gpu", "edge", "summarizer")
+PROCESSES = tuple(f"{kind}_{letter}" for kind in KINDS for letter in "ab")
+_OFTEN = ("session", "scheduler", "gpu") * 2 + ("edge", "summarizer")
+LEDS = ("logs", "runs", "commands", "leases", "folds", "everything")
+"""What loses its leader in an election."""
+
 _WEATHER = (
     ("lose", 0.2),
     ("double", 0.2),
@@ -30,6 +37,7 @@ _KINDS: tuple[tuple[DisasterKind, int], ...] = (
     ("cut out", 1),
     ("cut in", 1),
     ("history out", 1),
+    ("election", 2),
 )
 
 
@@ -41,7 +49,8 @@ class Disaster:
     is SIGSTOP and SIGCONT. `crash` and `halt` are the same at an exact point: at the
     `calls`-th call to the server or to history that follows, before it or (`late`) after its
     effect. `cut` holds up all that a process sends and receives (`cut out`,
-    `cut in`: one way only), as a connection does whose packets are lost for a while.
+    `cut in`: one way only), as a connection does whose packets are lost for a while. In an
+    `election` the streams that `target` names have no leader.
     """
 
     at_s: float
@@ -97,7 +106,11 @@ class Prompted:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One seed. `engines` are faults of each gpu's first life, as arguments of `SimConfig`."""
+    """One seed. `engines` are faults of each gpu's first life, as arguments of `SimConfig`.
+    `folding`: chats have summaries, and turns that are long enough to need them. `log_age_s`:
+    how soon entries of a log are dropped; nothing else lasts half as long, since a run that
+    waits until nothing of its log is left begins anew. `queue_max`: how many runs and how many
+    commands may wait; 0: as in production."""
 
     seed: int
     faulty_s: float
@@ -107,6 +120,9 @@ class Story:
     people: tuple[tuple[Prompted, ...], ...]
     disasters: tuple[Disaster, ...]
     engines: tuple[tuple[str, str, int], ...] = ()
+    folding: bool = False
+    log_age_s: float = 0.0
+    queue_max: int = 0
 
     @property
     def calm(self) -> bool:
@@ -115,6 +131,9 @@ class Story:
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: a token each {self.step_ms} ms, faults for {self.faulty_s} s"]
+        lines += ["  chats are folded into summaries"] * self.folding
+        lines += [f"  logs drop what is {self.log_age_s:.1f} s old"] * bool(self.log_age_s)
+        lines += [f"  queues hold {self.queue_max} messages"] * bool(self.queue_max)
         lines += [f"  weather {name} {value:.3f}" for name, value in self.weather]
         lines += [f"  engine {name}: {fault} {value}" for name, fault, value in self.engines]
         for number, prompts in enumerate(self.people):
@@ -136,15 +155,30 @@ def draw(seed: int, *, short: bool = False) -> Story:
         (_disaster(rng, faulty_s) for _ in range(rng.randrange(5 if short else 7))),
         key=lambda disaster: disaster.at_s,
     )
+    folding = rng.random() < 0.3
+    log_age_s = rng.uniform(7.0, 10.0) if rng.random() < 0.15 else 0.0
+    if log_age_s:
+        disasters = [replace(d, lasts_s=min(d.lasts_s, log_age_s / 4)) for d in disasters]
     return Story(
         seed=seed,
+        folding=folding,
+        log_age_s=log_age_s,
+        queue_max=rng.randrange(1, 4) if rng.random() < 0.1 else 0,
         faulty_s=faulty_s,
         eos_every=rng.choice((0, 40, 200)),
-        step_ms=rng.choice((5, 20, 50)),
+        step_ms=120 if log_age_s else rng.choice((5, 20, 50)),
         weather=tuple((n, rng.random() * worst) for n, worst in _WEATHER if rng.random() < 0.35),
-        people=people,
+        people=tuple(_wordier(rng, prompts) for prompts in people) if folding else people,
         disasters=tuple(disasters),
         engines=tuple(_engine_faults(rng)),
+    )
+
+
+def _wordier(rng: random.Random, prompts: tuple[Prompted, ...]) -> tuple[Prompted, ...]:
+    """Return prompts of a chat that fills its window."""
+    return tuple(
+        replace(prompt, content=prompt.content + " and more" * rng.randrange(4, 16))
+        for prompt in prompts
     )
 
 
@@ -171,10 +205,13 @@ def _prompted(rng: random.Random) -> Prompted:
 
 def _disaster(rng: random.Random, faulty_s: float) -> Disaster:
     kinds, weights = zip(*_KINDS, strict=True)
+    kind = rng.choices(kinds, weights)[0]
+    letter = rng.choice("ab")
+    target = f"{rng.choice(_OFTEN)}_{letter}" if kind != "election" else rng.choice(LEDS)
     return Disaster(
         at_s=rng.random() * faulty_s,
-        kind=rng.choices(kinds, weights)[0],
-        target=rng.choice(PROCESSES),
+        kind=kind,
+        target=target,
         lasts_s=rng.random() ** 2 * 5 + 0.05,
         seen=rng.random() < 0.5,
         calls=rng.randrange(1, 12),
@@ -212,6 +249,15 @@ def shorter(story: Story) -> list[Story]:
     ]
     found += [replace(story, weather=_without(story.weather, i)) for i in range(len(story.weather))]
     found += [replace(story, engines=_without(story.engines, i)) for i in range(len(story.engines))]
+    found += [
+        plainer
+        for plainer in (
+            replace(story, folding=False),
+            replace(story, log_age_s=0.0),
+            replace(story, queue_max=0),
+        )
+        if plainer != story
+    ]
     for number, prompts in enumerate(story.people):
         for simpler in _simpler_prompts(prompts):
             people = (*story.people[:number], simpler, *story.people[number + 1 :])

@@ -1,11 +1,12 @@
 """A simulated deployment: two of each actor, the production shells and machines, one seed."""
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, cast
 
 import msgspec
 
@@ -13,23 +14,36 @@ from actors.gpu.actor import GpuActor
 from actors.gpu.config import GpuConfig
 from actors.gpu.sim_engine import SimConfig, SimEngine
 from actors.runtime.byte_codec import EOS, ByteCodec
-from actors.runtime.memory_bus import MemoryServer
 from actors.runtime.token_log import BusTokenLog
 from actors.scheduler import SchedulerActor, SchedulerConfig
 from actors.session import ModelContext, SessionConfig, SessionHost
+from actors.session.config import Shares
+from actors.summarizer import SummarizerConfig, SummarizerHost
 from contracts.codec import encode
 from contracts.errors import BusError, EngineDead
+from contracts.ports.bus import StreamSpec
+from contracts.ports.history import History
+from contracts.ports.text import Turn
 from contracts.scheduling import WorkerGone
-from contracts.subjects import scheduler_workers
-from ops.history.memory import MemoryHistory
-from ops.streams import declare_streams
-from tests.simulation.faults import FaultyBus, FaultyHistory, Fuse, Weather, Witness
+from contracts.subjects import RUNS_STREAM, SESSION_STREAM, scheduler_workers
+from ops.streams import stream_specs
+from tests.simulation.edges import SimulatedEdge
+from tests.simulation.faults import FaultyBus, FaultyHistory, Fuse, Weather
 from tests.simulation.story import PROCESSES, Disaster, Story
 from tests.simulation.virtual_time import PROCESS, VirtualClock, VirtualTimeLoop
+from tests.simulation.witness import WitnessedHistory, WitnessedServer
 
 MODEL = "sim-model"
 POOL = "default"
 VOCABULARY = (*b"abcdef .,", 0xC3, 0xA9)
+SUMMARY_ASKED = ByteCodec().render_chat([Turn("user", "Write the new summary.")])[1:]
+SUMMARY_BEGUN = tuple(b"- noted\n- ")
+_FOLDING = Shares(verbatim_high=20, verbatim_low=8)
+_STOPS = 8
+"""Commands that may wait for the end of a run: a stop leaves the queue with it, and where stops
+fill the queue no end finds room."""
+
+_LED = {"logs": "TOK_", "runs": "RUNS", "commands": "SESS", "leases": "KV_", "folds": "FOLD"}
 
 
 class Runnable(Protocol):
@@ -49,7 +63,6 @@ class Process:
     task: asyncio.Task[None] | None = None
     actor: Runnable | None = None
     lives: int = 0
-    crashes: list[BaseException] = field(default_factory=list)
 
     def start(self) -> None:
         """Start it, under a new incarnation."""
@@ -85,8 +98,7 @@ class Process:
         if self.task is not None:
             self.task.cancel()
             await asyncio.wait([self.task])
-            if not self.task.cancelled() and self.task.exception() is not None:
-                self.crashes.append(self.task.exception())  # type: ignore[arg-type]
+            self.world.check_crashes()
 
 
 class World:
@@ -97,10 +109,9 @@ class World:
         self.loop = loop
         self.rng = random.Random(story.seed + 1)
         self.clock = VirtualClock(loop, random.Random(story.seed + 2))
-        self.server = MemoryServer(self.clock)
+        self.server = WitnessedServer(self.clock)
         self.weather = Weather()
-        self.witness = Witness()
-        self.history = MemoryHistory()
+        self.history = WitnessedHistory(self.clock)
         self.codec = ByteCodec()
         self.engine_config = SimConfig(
             vocabulary=VOCABULARY,
@@ -111,37 +122,78 @@ class World:
             step_ms=story.step_ms,
             context_length=1_024,
             slots=4,
+            openings=((SUMMARY_ASKED, SUMMARY_BEGUN),),
         )
         self.engines: dict[str, SimEngine] = {}
         self.processes: dict[str, Process] = {}
-        builds = {"session": self._session, "scheduler": self._scheduler, "gpu": self._gpu}
+        builds = {
+            "session": self._session,
+            "scheduler": self._scheduler,
+            "gpu": self._gpu,
+            "edge": self._edge,
+            "summarizer": self._summarizer,
+        }
         for name in PROCESSES:
-            build = builds[name.partition("_")[0]]
+            kind = name.partition("_")[0]
+            if kind == "summarizer" and not story.folding:
+                continue
+            build = builds[kind]
             self.processes[name] = Process(name, self._named(build, name), self)
 
     def faulty(self, inner: object) -> FaultyBus:
         """Return a bus in this world's weather."""
-        return FaultyBus(inner, self.weather, self.rng, self.witness)  # type: ignore[arg-type]
+        return FaultyBus(inner, self.weather, self.rng)  # type: ignore[arg-type]
+
+    def _log(self, bus: FaultyBus) -> BusTokenLog:
+        """Return the log as production has it; where entries age sooner, claims are renewed
+        sooner."""
+        if not self.story.log_age_s:
+            return BusTokenLog(bus, self.clock)
+        return BusTokenLog(bus, self.clock, renew_ms=int(self.story.log_age_s * 300))
+
+    def _spec(self, spec: StreamSpec) -> StreamSpec:
+        """Return the declaration of a stream as this story has it."""
+        story = self.story
+        if story.log_age_s and spec.name.startswith("TOK_"):
+            return dataclasses.replace(spec, max_age_s=story.log_age_s)
+        if story.queue_max and spec.name == RUNS_STREAM:
+            return dataclasses.replace(spec, max_msgs=story.queue_max)
+        if story.queue_max and spec.name == SESSION_STREAM:
+            return dataclasses.replace(spec, max_msgs=story.queue_max + _STOPS)
+        return spec
 
     async def start(self) -> None:
         """Declare the streams and start every process."""
         inner = await self.server.connect("admin")
-        await declare_streams(inner)
+        for spec in stream_specs():
+            await inner.declare(self._spec(spec))
         await inner.lease_put("world", b"", revision=0, ttl_s=1.0)
         for process in self.processes.values():
             process.start()
 
     async def stop(self) -> None:
         """Kill everything, and raise what a process died of by itself."""
+        self.check_crashes()
         for process in self.processes.values():
             await process.kill()
-        crashes = [crash for p in self.processes.values() for crash in p.crashes]
-        if crashes:
-            raise crashes[0]
+        self.check_crashes()
+
+    def check_crashes(self) -> None:
+        """Raise what a process died of by itself."""
+        for process in self.processes.values():
+            task = process.task
+            if task is not None and task.done() and not task.cancelled():
+                error = task.exception()
+                if error is not None:
+                    raise error
 
     async def suffer(self, disaster: Disaster) -> None:
         """Let a disaster happen and pass; its target is as before afterwards."""
+        if disaster.kind != "election" and disaster.target not in self.processes:
+            return
         match disaster.kind:
+            case "election":
+                await self._election(disaster)
             case "kill":
                 await self._crash(disaster.target, seen=disaster.seen)
                 await asyncio.sleep(disaster.lasts_s)
@@ -165,6 +217,15 @@ class World:
                     outward=disaster.kind != "cut in",
                     inward=disaster.kind != "cut out",
                 )
+
+    async def _election(self, disaster: Disaster) -> None:
+        prefix = _LED.get(disaster.target, "")
+        led = [name for name in self.server.streams if name.startswith(prefix)]
+        for name in led:
+            self.server.depose(name)
+        await asyncio.sleep(disaster.lasts_s)
+        for name in led:
+            self.server.elect(name)
 
     async def _at_a_call(self, disaster: Disaster) -> None:
         """Crash or halt the target at its next so-and-so-many-th call, if it makes that many."""
@@ -244,13 +305,16 @@ class World:
             context_length=1_024,
             output_reserve=64,
             max_output=200,
+            shares=Shares(verbatim_high=20, verbatim_low=8)
+            if self.story.folding
+            else Shares(summary=0),
         )
-        config = SessionConfig(models={MODEL: model}, default_model=MODEL)
+        config = SessionConfig(models={MODEL: model}, default_model=MODEL, fold_again_ms=2_000)
         return SessionHost(
             config,
             bus=bus,
-            log=BusTokenLog(bus, self.clock),
-            history=FaultyHistory(self.history, bus, self.weather, self.rng),  # type: ignore[arg-type]
+            log=self._log(bus),
+            history=self._history(bus),
             clock=self.clock,
             host_id=f"{name}_{life}",
         )
@@ -267,7 +331,7 @@ class World:
         return SchedulerActor(
             config,
             bus=bus,
-            log=BusTokenLog(bus, self.clock),
+            log=self._log(bus),
             clock=self.clock,
             actor_id=f"{name}_{life}",
         )
@@ -279,8 +343,35 @@ class World:
         return GpuActor(
             GpuConfig(worker=name, pool=POOL, model=MODEL, snapshot_ms=300),
             bus=bus,
-            log=BusTokenLog(bus, self.clock),
+            log=self._log(bus),
             engine=engine,
             codec=self.codec,
             clock=self.clock,
         )
+
+    async def _edge(self, name: str, bus: FaultyBus, life: int) -> Runnable:  # noqa: ARG002
+        return SimulatedEdge(
+            bus, self._log(bus), self._history(bus), self.clock, model=MODEL, pool=POOL
+        )
+
+    async def _summarizer(self, name: str, bus: FaultyBus, life: int) -> Runnable:
+        config = SummarizerConfig(
+            pool=POOL,
+            model=MODEL,
+            codec=self.codec,
+            context_length=1_024,
+            tokens_max=64,
+            patience_ms=15_000,
+            retry_ms=300,
+        )
+        return SummarizerHost(
+            config,
+            bus=bus,
+            log=self._log(bus),
+            history=self._history(bus),
+            clock=self.clock,
+            host_id=f"{name}_{life}",
+        )
+
+    def _history(self, bus: FaultyBus) -> History:
+        return cast("History", FaultyHistory(self.history, bus, self.weather, self.rng))

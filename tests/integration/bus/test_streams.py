@@ -1,5 +1,7 @@
 """Appends, fences, reads and republishing."""
 
+import asyncio
+
 import pytest
 
 from contracts.errors import BusUnavailable, StreamFull, WrongSequence
@@ -105,6 +107,46 @@ async def test_stream_that_discards_new_refuses_when_full(bus: Bus, word: str, l
         await bus.append(f"{word}.a", b"x" * 1000)
     with pytest.raises(StreamFull):
         await bus.append(f"{word}.a", b"x" * 1000)
+
+
+@pytest.mark.parametrize("limit", ["messages", "bytes"])
+async def test_stream_that_discards_old_drops_the_oldest_when_full(
+    bus: Bus, word: str, limit: str
+) -> None:
+    await bus.declare(
+        StreamSpec(
+            name=word,
+            subjects=(f"{word}.*",),
+            description="small",
+            storage="memory",
+            max_msgs=3 if limit == "messages" else -1,
+            max_bytes=4096 if limit == "bytes" else -1,
+        )
+    )
+    seqs = [await bus.append(f"{word}.a", b"x" * 1000) for _ in range(5)]
+    left = await bus.range(word, f"{word}.a", from_seq=1, limit=10)
+    assert [stored.seq for stored in left] == seqs[2:]
+
+
+async def test_stream_forgets_what_is_too_old_and_with_it_the_fence(bus: Bus, word: str) -> None:
+    await bus.declare(
+        StreamSpec(
+            name=word,
+            subjects=(f"{word}.*",),
+            description="short-lived",
+            storage="memory",
+            max_age_s=0.3,
+            duplicate_window_s=0.2,
+        )
+    )
+    claim = await bus.append(f"{word}.claim", b"mine")
+    for _ in range(100):
+        if await bus.last(word, f"{word}.claim", leader=True) is None:
+            break
+        await asyncio.sleep(0.05)
+    with pytest.raises(WrongSequence):
+        await bus.append(f"{word}.d", b"1", fence=Fence(claim, f"{word}.claim"))
+    assert await bus.range(word, f"{word}.claim", from_seq=1, limit=10) == []
 
 
 async def test_declare_twice_changes_the_limits(bus: Bus, word: str) -> None:
