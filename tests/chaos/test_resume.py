@@ -39,7 +39,7 @@ async def another_edge(stack: RunningStack, token: str) -> AsyncIterator[Person]
     process = start_edge(stack, port)
     try:
         url = f"http://127.0.0.1:{port}"
-        while not await _ready(url):
+        while not await ready(url):
             assert process.poll() is None, "the second edge ended"
             await asyncio.sleep(0.1)
         async with person(url, token) as guest:
@@ -49,7 +49,7 @@ async def another_edge(stack: RunningStack, token: str) -> AsyncIterator[Person]
         process.wait(20)
 
 
-async def _ready(url: str) -> bool:
+async def ready(url: str) -> bool:
     async with httpx.AsyncClient(base_url=url) as http:
         try:
             return (await http.get("/readyz")).status_code == 200
