@@ -93,8 +93,8 @@ class EdgeConfig:
     `secure_cookies` marks cookies Secure even if this process sees plain HTTP (behind a proxy
     that ends TLS).
     `status_silence_s` without a status makes a pool unusable; before it takes its first request
-    an edge waits up to `first_status_s` for the status of every pool. `command_margin_s` is how much
-    earlier a command expires than its client is told so. A scheduler that is asked about a
+    an edge waits up to `first_status_s` for the status of every pool. `command_margin_s` is how
+    much earlier a command expires than its client is told so. A scheduler that is asked about a
     prompt and does not answer within `ask_timeout_s` is not waited for. A reader that takes
     nothing for `slow_reader_s`, or falls `backlog_max` events behind, is disconnected and may
     resume.

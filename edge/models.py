@@ -21,7 +21,6 @@ from edge.problems import UNAVAILABLE_RETRY_MS, refuse
 from edge.replies import json_reply
 from edge.routes import AnyRequest, Route
 
-
 _SIGHT = "vision"
 """An ability that no model has here, whatever it could do: no engine is given pictures."""
 

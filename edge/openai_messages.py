@@ -75,7 +75,8 @@ def text_of(content: str | list[ContentPart], kinds: tuple[str, ...], where: str
         return content
     for part in content:
         if part.type not in kinds or part.text is None:
-            raise Unsupported(where, f"parts of type {part.type[:40]} are not supported")
+            sight = ": no model here is given pictures" if "image" in part.type else ""
+            raise Unsupported(where, f"parts of type {part.type[:40]} are not supported{sight}")
     return "".join(part.text or "" for part in content)
 
 

@@ -227,6 +227,9 @@ Made by `python -m edge.openai_parameters` from the table by which requests are 
 other. *a label*: names or sorts the request and changes no answer. *refused*, or an empty cell:
 answered with 400, `param` naming it. null is the same as absent.
 
+`/v1/embeddings` is answered with 400, code `unsupported_parameter`, `param` model: no pool makes
+any. Pictures, sound and files as parts of a message are refused in the same way.
+
 | Parameter | {heads} | |
 |---|---|---|---|---|
 {rows}

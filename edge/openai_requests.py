@@ -153,6 +153,12 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class EmbeddingRequest(msgspec.Struct, frozen=True):
+    """As much of a request for embeddings as it takes to refuse it."""
+
+    model: str
+
+
 class CompletionRequest(Drawn, frozen=True, kw_only=True):
     """POST /v1/completions: prompts, as text or as token ids."""
 

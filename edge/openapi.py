@@ -9,7 +9,7 @@ import msgspec
 from litestar.types import ASGIApp
 
 from contracts.errors import STATUS
-from edge.replies import BytesReply
+from edge.page import HTML, REVALIDATE, PageFile
 from edge.routes import AnyRequest, Route
 
 _TYPED = re.compile(r"\{(\w+):\w+\}")
@@ -58,8 +58,9 @@ class Documents:
 
     def __init__(self, routes: Sequence[Route], version: str) -> None:
         self._routes = [route for route in (*routes, *self.routes()) if route.shown]
-        self._openapi = msgspec.json.encode(openapi(self._routes, version))
-        self._docs = docs(self._routes).encode()
+        description = msgspec.json.encode(openapi(self._routes, version))
+        self._openapi = PageFile(description, "application/json", REVALIDATE)
+        self._docs = PageFile(docs(self._routes).encode(), HTML, REVALIDATE)
 
     def routes(self) -> list[Route]:
         """Return what this room answers."""
@@ -68,13 +69,13 @@ class Documents:
             Route("GET", "/docs", self.docs, "This API, for people", public=True),
         ]
 
-    async def openapi(self, request: AnyRequest) -> ASGIApp:  # noqa: ARG002
+    async def openapi(self, request: AnyRequest) -> ASGIApp:
         """GET /openapi.json."""
-        return BytesReply(self._openapi)
+        return self._openapi.answer(request)
 
-    async def docs(self, request: AnyRequest) -> ASGIApp:  # noqa: ARG002
+    async def docs(self, request: AnyRequest) -> ASGIApp:
         """GET /docs."""
-        return BytesReply(self._docs, media_type=b"text/html; charset=utf-8")
+        return self._docs.answer(request)
 
 
 def _path(route: Route) -> str:

@@ -14,9 +14,9 @@ _NOT_BUILT = (
     b"<!doctype html><title>Parley</title><p>The web page is not built:"
     b" <code>make run</code> builds it. The API is described at <a href=/docs>/docs</a>.</p>"
 )
-_HTML = "text/html; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 _IMMUTABLE = b"public, max-age=31536000, immutable"
-_REVALIDATE = b"no-cache"
+REVALIDATE = b"no-cache"
 
 SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (
@@ -43,6 +43,17 @@ class PageFile:
         self.media_type = media_type.encode()
         self.etag = b'"%s"' % sha256(body).hexdigest()[:32].encode()
         self.headers = ((b"cache-control", cache), (b"etag", self.etag))
+
+    def answer(self, request: AnyRequest) -> ASGIApp:
+        """Return the file, or 304 to who has it (RFC 9110, 13.1.2)."""
+        if self.etag in etags(request.headers.get("if-none-match", "")):
+            return EmptyReply(304, headers=self.headers)
+        return BytesReply(self.body, media_type=self.media_type, headers=self.headers)
+
+
+def etags(header: str) -> list[bytes]:
+    """Return the entity tags of an If-None-Match, compared weakly: `W/` changes nothing."""
+    return [each.strip().removeprefix("W/").encode() for each in header.split(",")]
 
 
 class Page:
@@ -81,9 +92,7 @@ class Page:
         file = self._files.get(name)
         if file is None:
             raise refuse("not_found", "There is no such file.")
-        if request.headers.get("if-none-match", "").encode() == file.etag:
-            return EmptyReply(304, headers=file.headers)
-        return BytesReply(file.body, media_type=file.media_type, headers=file.headers)
+        return file.answer(request)
 
 
 def _load(directory: Path) -> dict[str, PageFile]:
@@ -94,7 +103,7 @@ def _load(directory: Path) -> dict[str, PageFile]:
         name = path.relative_to(directory).as_posix()
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         media_type = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
-        cache = _IMMUTABLE if name.startswith("assets/") else _REVALIDATE
+        cache = _IMMUTABLE if name.startswith("assets/") else REVALIDATE
         files[name] = PageFile(path.read_bytes(), media_type, cache)
-    files.setdefault("index.html", PageFile(_NOT_BUILT, _HTML, _REVALIDATE))
+    files.setdefault("index.html", PageFile(_NOT_BUILT, HTML, REVALIDATE))
     return files

@@ -128,7 +128,9 @@ class Prompts:
             if parent_id is not None and not is_id(parent_id, "msg"):
                 raise refuse("not_found", "There is no such message.")
             command = replace(command, parent_id=parent_id or ROOT)
-        files = await self._uploads.attachments(caller.user_id, body.attachments or ())
+        files = await self._uploads.attachments(
+            caller.user_id, body.attachments or (), command.model or self._models.default
+        )
         return await self._taken(request, replace(command, content=body.content, attachments=files))
 
     async def regenerate(self, request: AnyRequest) -> ASGIApp:

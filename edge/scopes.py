@@ -9,6 +9,7 @@ _PREFIXES: tuple[tuple[str, Scope], ...] = (
     ("/v1/models", "models:read"),
     ("/v1/chat/completions", "chat"),
     ("/v1/completions", "chat"),
+    ("/v1/embeddings", "chat"),
     ("/v1/responses", "responses"),
 )
 

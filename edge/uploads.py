@@ -131,14 +131,17 @@ class Uploads:
         await self._history.delete_upload(upload.file_id)
         return EmptyReply()
 
-    async def attachments(self, user_id: str, file_ids: Sequence[str]) -> tuple[Attachment, ...]:
-        """Return what a prompt carries of these files of its user.
+    async def attachments(
+        self, user_id: str, file_ids: Sequence[str], model: str
+    ) -> tuple[Attachment, ...]:
+        """Return what a prompt to `model` carries of these files of its user.
 
         Raises:
             Refused, InvalidRequest: a file is not there or not the user's, is an image (no
-                model here sees), or all of them together have too much text.
+                engine is given any, ADR 0019), or all of them together have too much text.
         """
-        found = await asyncio.gather(*(self._attachment(user_id, each) for each in file_ids))
+        owned = (self._attachment(user_id, each, model) for each in file_ids)
+        found = await asyncio.gather(*owned)
         chars = sum(len(attachment.text) for attachment in found)
         if chars > self._limits.prompt_chars_max:
             raise refuse(
@@ -148,12 +151,12 @@ class Uploads:
             )
         return tuple(found)
 
-    async def _attachment(self, user_id: str, file_id: str) -> Attachment:
+    async def _attachment(self, user_id: str, file_id: str, model: str) -> Attachment:
         upload = await self._history.upload(file_id) if is_id(file_id, "file") else None
         if upload is None or upload.user_id != user_id:
             raise refuse("not_found", "There is no such file.")
         if upload.kind == "image":
-            raise invalid("attachments", f"{upload.name} is an image, and no model here sees")
+            raise invalid("attachments", f"{upload.name} is a picture, and {model} sees none")
         return Attachment(
             file_id=upload.file_id,
             name=upload.name,

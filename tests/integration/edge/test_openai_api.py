@@ -274,6 +274,7 @@ async def test_parameter_that_asks_for_nothing_is_taken(
         ([{"role": "tool", "content": "x", "tool_call_id": "c"}], "messages"),
         ([{"role": "user"}], "messages[0].content"),
         ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "messages[0]"),
+        ([{"role": "user", "content": [{"type": "input_audio"}]}], "messages[0].content"),
         ([{"role": "assistant", "content": "", "tool_calls": [{}]}], "messages[0].tool_calls[0]"),
     ],
 )
@@ -285,6 +286,28 @@ async def test_messages_that_are_not_text_are_refused(
     answer = await stack.client.post("/v1/chat/completions", json=body, headers=me)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"].startswith(param)
+
+
+async def test_picture_in_a_message_is_refused_in_words(stack: EdgeStack) -> None:
+    me = await stack.guest()
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}}
+    body = {"model": "tiny", "messages": [{"role": "user", "content": [part]}]}
+    answer = await stack.client.post("/v1/chat/completions", json=body, headers=me)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert "no model here is given pictures" in error["message"]
+    assert (error["code"], error["param"]) == ("unsupported_parameter", "messages[0].content")
+
+
+async def test_embeddings_are_refused_by_name(stack: EdgeStack) -> None:
+    me = await stack.guest()
+    asked = [("tiny", 400, "unsupported_parameter"), ("other", 404, "model_not_found")]
+    for model, status, code in asked:
+        body = {"model": model, "input": "words"}
+        answer = await stack.client.post("/v1/embeddings", json=body, headers=me)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    answer = await stack.client.post("/v1/embeddings", json={"model": "tiny", "input": "x"})
+    assert answer.status_code == 401
 
 
 async def test_prompt_longer_than_the_window_names_both_numbers(stack: EdgeStack) -> None:

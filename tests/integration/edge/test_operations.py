@@ -73,6 +73,19 @@ async def test_openapi_describes_every_route_and_body(stack: EdgeStack) -> None:
     assert 'id="at_capacity"' in docs.text
 
 
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+async def test_document_is_sent_again_only_to_who_has_another(stack: EdgeStack, path: str) -> None:
+    first = await stack.client.get(path)
+    etag = first.headers["etag"]
+    assert first.headers["cache-control"] == "no-cache"
+    for known in (etag, f"W/{etag}", f'"other", {etag}'):
+        again = await stack.client.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == etag
+    other = await stack.client.get(path, headers={"If-None-Match": '"other"'})
+    assert (other.status_code, other.content) == (200, first.content)
+
+
 async def test_page_that_is_not_built_says_how(stack: EdgeStack) -> None:
     answer = await stack.client.get("/")
     assert answer.status_code == 200

@@ -282,6 +282,8 @@ async def test_files_of_a_prompt_reach_the_session_with_their_text(stack: EdgeSt
             headers=other,
         )
         assert (answer.status_code, answer.json()["code"]) == (status, code_)
+        if status == 422:
+            assert "a.png is a picture, and tiny sees none" in answer.json()["detail"]
     assert len(stack.peers.submitted) == 1
 
 

@@ -44,7 +44,7 @@ def edge_settings() -> dict[str, Any]:
     return {
         "models": (
             ModelPool(model="tiny", pool="default", fallback="small", description="Tiny"),
-            ModelPool(model="smaller", pool="small", abilities=("vision",)),
+            ModelPool(model="smaller", pool="small", abilities=("tools", "vision")),
         ),
         "ask_timeout_s": 0.5,
     }
@@ -216,6 +216,6 @@ async def test_prompts_go_to_the_smaller_model_while_theirs_is_pressed(stack: Ed
     models = (await stack.client.get("/models", headers=headers)).json()["data"]
     assert [(m["level"], m["description"], m["abilities"]) for m in models] == [
         ("downgraded", "Tiny", {}),
-        (None, None, {"vision": True}),
+        (None, None, {"tools": True}),
     ]
     assert [m["health"] for m in models] == ["ready", "ready"]
