@@ -129,7 +129,7 @@ class Answering:
 
     def _pace_ms(self) -> int:
         """Return how far apart two entries of a run are at the least: 100 a second when alone,
-        20 where a hundred run, which share the processor that writes them."""
+        10 where a hundred run, which share the processor that writes them."""
         config = self._config
         return min(config.entry_max_ms, config.entry_ms + len(self._roster.runs))
 

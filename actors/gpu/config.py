@@ -25,6 +25,6 @@ class GpuConfig(Wire):
     retry_ms: int = 100
     commands_max: int = 4096
     entry_ms: int = 10
-    entry_max_ms: int = 50
+    entry_max_ms: int = 100
     host: str = ""
     pid: int = 0
