@@ -13,8 +13,10 @@ class Wire(
     kw_only=True,
     rename="camel",
     omit_defaults=True,
+    gc=False,
 ):
-    """An immutable value that crosses a process boundary as JSON with camelCase fields."""
+    """An immutable value that crosses a process boundary as JSON with camelCase fields. It is a
+    tree, so the collector of cycles need not look at it."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
@@ -24,6 +26,7 @@ class Tagged(
     kw_only=True,
     rename="camel",
     omit_defaults=True,
+    gc=False,
     tag_field="type",
 ):
     """A `Wire` that is a member of a union told apart by its `type`.

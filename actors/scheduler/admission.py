@@ -126,8 +126,7 @@ class Admission:
         over_ms = self._over_wait(wish, _GRACE_PERCENT)
         full = len(self._order) >= self._config.queue_max
         crowded = full or len(self._order) >= self._places(tier, now_ms)
-        lacking = over_ms is not None or crowded
-        if self.promises.answer(user_id) or (lacking and self.promises.keep(user_id, now_ms)):
+        if self.promises.keep(user_id, now_ms):
             over_ms, crowded, run.promised = None, full, True
         victim = None
         if over_ms is not None or crowded:
@@ -279,25 +278,29 @@ class Admission:
             return _problem("rate_limited", words, wait_ms)
         return _problem("at_capacity", "All places are taken; try again in", wait_ms)
 
-    def _come_again_ms(self, wish: _Wish, over_ms: int, now_ms: int, budget_ms: int = 0) -> int:
-        """Promise the user a place, and return when to come for it: when their own backlog has
-        shrunk, or after all who were promised one of this tier's before. Places are promised
-        at four fifths of the pace at which they come free."""
+    def _come_again_ms(self, wish: _Wish, over_ms: int, now_ms: int, not_before: int = 0) -> int:
+        """Promise the user a place, and return when to come for it, `not_before` milliseconds
+        at the earliest: when their own backlog has shrunk, after all who were promised one of
+        this tier's before, or both where places are few. Places are promised at four fifths of
+        the pace at which they come free."""
         tier, user_id = wish.tier, wish.user_id
+        turn_us, line = self._waits.turn_us(tier) * 5 // 4, tier
         if over_ms and self._own_fault(wish):
+            if 2 * len(self._order) >= self._config.queue_max:
+                place_ms = self.promises.reserve(tier, now_ms, turn_us)
+                not_before = max(not_before, place_ms)
             waiting = self._order.counts(tier, user_id)[0]
             expected_ms = min(self._waits.wait_ms(tier, user_id) or 0, _FORESEEN_MS)
             over_ms = min(over_ms, _FORESEEN_MS)
             turn_us, line = expected_ms * 1_000 // max(1, waiting), ""
         else:
             over_ms = self._over_wait(_Wish("", tier, 0, deferrable=False), 100) or 0
-            turn_us, line = self._waits.turn_us(tier) * 5 // 4, tier
         return self.promises.give(
             user_id,
             now_ms,
             line=line,
             after_ms=over_ms,
-            not_before_ms=budget_ms,
+            not_before_ms=not_before,
             turn_us=turn_us,
         )
 

@@ -15,6 +15,7 @@ SCALE = 1 << 20
 """A tier's tag counts cost × this ÷ weight."""
 
 _SAMPLE = 32
+_SAMPLE_USES = 32
 _VISITS = 4
 _NEWEST = 16
 
@@ -60,6 +61,9 @@ class User:
 
 
 Entry = tuple[int, int, User]
+Sampled = tuple[User, int, int, int, int]
+"""A user with its tag, the arrival of its first run, how many wait, and their mean cost."""
+
 Place = tuple[int, int, int, User]
 """Tag and arrival of the first run, the mark, and whose."""
 
@@ -89,6 +93,8 @@ class Backlog:
         self._tails: list[Entry] = []
         self._idle: list[Entry] = []
         self._listed = 0
+        self._sample: list[Sampled] = []
+        self._sample_uses = 0
         self._marks = count(1)
 
     def __len__(self) -> int:
@@ -214,12 +220,20 @@ class Backlog:
                 found.append(user)
         return found
 
-    def sample(self) -> tuple[list[User], int, int]:
+    def sample(self) -> tuple[list[Sampled], int, int]:
         """Return some users that may be chosen, spread evenly, and the ratio of all of them to
-        those, as numerator and denominator; takes constant time."""
-        step = max(1, len(self._heap) // _SAMPLE)
-        some = [user for _, _, mark, user in self._heap[::step] if user.mark == mark]
-        return some, self._listed, max(1, len(some))
+        those, as numerator and denominator; takes constant time. Of many users a sample serves
+        some times: it is only for estimates."""
+        self._sample_uses -= 1
+        if self._sample_uses < 0:
+            step = max(1, len(self._heap) // _SAMPLE)
+            self._sample = [
+                (u, u.tag, u.head().arrival, len(u.waiting), max(1, u.queued // len(u.waiting)))
+                for _, _, mark, u in self._heap[::step]
+                if u.mark == mark
+            ]
+            self._sample_uses = _SAMPLE_USES if self._listed > _SAMPLE else 0
+        return self._sample, self._listed, max(1, len(self._sample))
 
     def longest(self) -> User | None:
         """Return the user with the largest tail among those with fresh runs waiting."""
@@ -256,7 +270,7 @@ class Backlog:
             self._heap.clear()
             self._tails.clear()
             self._idle.clear()
-            self._listed = 0
+            self._listed = self._sample_uses = 0
 
     def left(self, user: User) -> None:
         """Forget a user who has nothing here any more, as soon as the virtual time has passed

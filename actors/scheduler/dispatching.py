@@ -33,7 +33,7 @@ class Dispatching:
             effects.append(self._send(choice, rooms, now_ms))
             if not len(pool.order):
                 break
-            rooms = self._rooms(now_ms)
+            rooms = self._rooms_after(choice, rooms, now_ms)
         pool.full = not rooms
         return effects
 
@@ -104,7 +104,9 @@ class Dispatching:
         found = pool.workers.with_room()
         if not found:
             return []
-        well = [it for it in found if not pool.quarantine.left_ms(it[0], now_ms)]
+        well = found
+        if pool.quarantine:
+            well = [it for it in found if not pool.quarantine.left_ms(it[0], now_ms)]
         if not well and any(
             worker.usable and not pool.quarantine.left_ms(name, now_ms)
             for name, worker in pool.workers.items()
@@ -113,14 +115,31 @@ class Dispatching:
         closed = self._closed()
         return [self._room(name, worker, closed) for name, worker in well or found]
 
+    def _rooms_after(
+        self, choice: Choice, rooms: list[WorkerRoom], now_ms: int
+    ) -> list[WorkerRoom]:
+        """Return the rooms that are left after a dispatch: one of them has changed, unless that
+        closed others to some tier, or nothing but workers that keep dying are left."""
+        pool = self._pool
+        worker = pool.workers[choice.worker]
+        if pool.tiers.kept or (pool.quarantine and len(rooms) == 1 and worker.credit < 1):
+            return self._rooms(now_ms)
+        return [
+            room if room.worker != choice.worker else self._room(choice.worker, worker, _NOBODY)
+            for room in rooms
+            if room.worker != choice.worker or worker.credit > 0
+        ]
+
     def _closed(self) -> frozenset[str]:
         """Return the tiers for which no place is left: the free ones are kept for others, who
         do not lend theirs."""
         pool = self._pool
+        if not pool.tiers.kept:
+            return _NOBODY
         kept = {
-            name: tier.slots - pool.order.running(name)
-            for name, tier in pool.tiers.items()
-            if tier.slots and not tier.lendable and tier.slots > pool.order.running(name)
+            name: pool.tiers[name].slots - pool.order.running(name)
+            for name in pool.tiers.kept
+            if pool.tiers[name].slots > pool.order.running(name)
         }
         if not kept:
             return _NOBODY

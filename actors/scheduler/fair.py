@@ -174,7 +174,7 @@ class FairOrder:
         return None
 
     def _by_tag(self) -> list[Backlog]:
-        waiting = [tier for tier in self._tiers.values() if len(tier)]
+        waiting = [tier for tier in self._tiers.values() if tier.waiting or tier.front]
         return sorted(waiting, key=_tag) if len(waiting) > 1 else waiting
 
     def dispatched(self, run: Run, cached: int, now_ms: int) -> None:  # noqa: ARG002

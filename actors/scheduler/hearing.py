@@ -152,9 +152,24 @@ class Hearing:
         self._pool.quarantine.died(name, now_ms)
         return self.lose(worker, now_ms)
 
+    def give_up(self, worker: Worker, now_ms: int) -> None:
+        """Let others go on with the runs of a worker that seems to stall: it has cost them
+        nothing yet. What it writes from now on is fenced off, and when it is heard again it is
+        told to drop them, or keeps those that nobody has taken."""
+        worker.stalled = True
+        for run in list(worker.runs.values()):
+            if run.stage in ("dispatched", "running"):
+                worker.moved.append(run)
+                self._pool.unassign(run)
+                self._pool.requeue(run, now_ms)
+
     def lose(self, worker: Worker, now_ms: int) -> Effects:
         """Take everything off a worker that is gone."""
         worker.lost = True
+        worker.stalled = False
+        for run in worker.moved:
+            run.losses += 1
+        worker.moved.clear()
         self._pool.homing.forget(worker.report.worker)
         lost = [self._pool.runs[run_id] for run_id in worker.assigned if run_id in self._pool.runs]
         worker.unknown_since_ms.clear()

@@ -5,8 +5,10 @@ order's tags, the length that nine in ten of the model's answers stay under into
 memory, and the request's own limit caps both.
 """
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 
 import msgspec
 
@@ -15,6 +17,9 @@ _FINE = 256
 
 _SHIFT = 3
 _COUNTED_MAX = 4_096
+_READ_MAX = 256
+"""The spread is read anew when an eighth of so many answers are new, or of all that count."""
+
 _BOUNDS = tuple(sorted({16, *(round(16 * 2 ** (step / 4)) for step in range(1, 57))}))
 """Upper bounds of the histogram's buckets: 16 to 262,144 tokens, a quarter octave apart."""
 
@@ -103,28 +108,28 @@ class Lengths:
 class _Model:
     """Mean and distribution of one model's answers; old ones fade."""
 
-    __slots__ = ("_counts", "_total", "mean", "p90")
+    __slots__ = ("_counts", "_total", "_unread", "mean", "p90")
 
     def __init__(self, tokens: int) -> None:
         self.mean = tokens * _FINE
         self.p90 = tokens
         self._counts = [0] * len(_BOUNDS)
         self._total = 0
+        self._unread = 0
 
     def learn(self, tokens: int) -> None:
         self.mean = _moved(self.mean, tokens)
-        bucket = next((i for i, bound in enumerate(_BOUNDS) if tokens <= bound), -1)
+        bucket = min(bisect_left(_BOUNDS, tokens), len(_BOUNDS) - 1)
         self._counts[bucket] += 1
         self._total += 1
         if self._total > _COUNTED_MAX:
             self._counts = [count // 2 for count in self._counts]
             self._total = sum(self._counts)
-        need, seen = -(-9 * self._total // 10), 0
-        for bound, count in zip(_BOUNDS, self._counts, strict=True):
-            seen += count
-            if seen >= need:
-                self.p90 = bound
-                return
+        self._unread += 1
+        if self._unread << _SHIFT >= min(self._total, _READ_MAX):
+            self._unread = 0
+            place = bisect_left(list(accumulate(self._counts)), -(-9 * self._total // 10))
+            self.p90 = _BOUNDS[place]
 
 
 def _moved(mean: int | None, tokens: int) -> int:

@@ -55,6 +55,9 @@ from contracts.scheduling import (
     WorkerReport,
 )
 
+_AWAKE_MS = 150
+"""Between two ticks: a scheduler that slept for longer was itself the one who was silent."""
+
 
 class SchedulerMachine:
     """The runs and workers of one pool under one term.
@@ -84,6 +87,7 @@ class SchedulerMachine:
         self._readers = Readers(self._pool, self._ending)
         self._telling = Telling(self._pool, now_ms)
         self._arrivals = 0
+        self._ticked_ms = now_ms
 
     def handle(self, message: SchedulerMessage, now_ms: int) -> Effects:
         """Decide. Messages about runs, attempts or incarnations that are over do nothing."""
@@ -202,10 +206,14 @@ class SchedulerMachine:
         self._pool.full = False
         for name in self._pool.workers.silent(now_ms):
             worker = self._pool.workers[name]
-            if worker.usable:
+            if worker.usable or worker.stalled:
                 # One that is still loading its engine may be silent for seconds, many times.
                 self._pool.quarantine.died(name, now_ms)
             effects += self._hearing.lose(worker, now_ms)
+        if now_ms - self._ticked_ms <= _AWAKE_MS:
+            for worker in self._pool.workers.stalling(now_ms):
+                self._hearing.give_up(worker, now_ms)
+        self._ticked_ms = now_ms
         effects += self._readers.tick(now_ms)
         self._pool.workers.forget_stopped()
         for run in self._pool.due(now_ms):
@@ -240,7 +248,11 @@ class SchedulerMachine:
             arm(run, now_ms + config.resend_ms)
             return [self._ending.abort(run)]
         if run.stage == "dispatched" and not run.accepted:
-            if now_ms - run.dispatched_ms > 3 * config.accept_ms:
+            waited_ms = now_ms - run.dispatched_ms
+            if waited_ms < config.accept_ms:  # armed for a worker that it has lost since
+                arm(run, run.dispatched_ms + config.accept_ms)
+                return []
+            if waited_ms > 3 * config.accept_ms:
                 return self._stalled(run, now_ms)
             arm(run, now_ms + config.accept_ms)
             assert run.worker is not None

@@ -24,16 +24,16 @@ def others_before(
     tiers; among equal tags arrival counts."""
     some, total, sampled = tier.sample()
     count = cost = 0
-    for user in some:
-        if user is own or not user.waiting or user.tag > tag:
+    for user, start, first, waiting, mean in some:
+        if start > tag or user is own:
             continue
-        mean = max(1, user.queued // len(user.waiting))
-        runs = min(len(user.waiting), -(-(tag - user.tag) // mean))
-        if user.tag == tag and user.head().arrival < arrival:
+        runs = -(-(tag - start) // mean)
+        if runs > waiting:
+            runs = waiting
+        elif runs == 0 and first < arrival:
             runs = 1
-        if runs:
-            count += runs
-            cost += runs * mean
+        count += runs
+        cost += runs * mean
     count, cost = count * total // sampled, cost * total // sampled
     if own is not None:
         cost += max(0, tag - own.tag)

@@ -83,6 +83,13 @@ class Promises:
             del self._due[user_id]
         return wait_ms
 
+    def reserve(self, line: str, now_ms: int, turn_us: int) -> int:
+        """Take the next place of the line for somebody who waits for something else as well,
+        and return in how many milliseconds it comes up."""
+        place_us = max(self._next_us.get(line, 0), now_ms * _MS_US) + turn_us
+        self._next_us[line] = min(place_us, (now_ms + _WAIT_MAX_MS) * _MS_US)
+        return -(-place_us // _MS_US) - now_ms
+
     def call(self, user_id: str, now_ms: int) -> bool:
         """Say whether a promise to the user is due; it is set aside for the prompt that is asked
         for now, which is submitted within 5 s."""
@@ -94,15 +101,12 @@ class Promises:
         heappush(self._lapses, (now_ms + _CALL_MS, user_id))
         return True
 
-    def answer(self, user_id: str) -> bool:
-        """Say whether a promise was called for a prompt of the user, and count it as kept."""
+    def keep(self, user_id: str, now_ms: int) -> bool:
+        """Say whether a promise to the user was called or is due, and count it as kept."""
         called = self._called.get(user_id)
         if called is not None:
             self._uncall(user_id, called)
-        return called is not None
-
-    def keep(self, user_id: str, now_ms: int) -> bool:
-        """Say whether a promise to the user is due, and count it as kept."""
+            return True
         dues = self._due.get(user_id)
         if dues is None or dues[0] > now_ms:
             return False

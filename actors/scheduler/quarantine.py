@@ -34,6 +34,10 @@ class Quarantine:
         self._longest_ms = longest_ms
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
+    def __len__(self) -> int:
+        """Return how many workers have died lately."""
+        return len(self._records)
+
     def died(self, worker: str, now_ms: int) -> None:
         """A worker was lost, or a run on it stalled."""
         record = self._records.pop(worker, None)

@@ -1,7 +1,7 @@
 """What a scheduler machine is told, what it asks for, and what it knows. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from actors.scheduler.config import TierConfig
@@ -195,6 +195,7 @@ class Run:
     (None: not told yet), `prefill` tokens of its prompt that its worker has yet to compute.
     `armed_ms` is when the machine looks at it again (0: not due). `degraded` is what was done
     to it because the pool was pressed, `promised`: its user was told to come again for it.
+    `prompt_length` counts the tokens of its prompt.
     """
 
     spec: RunSpec
@@ -231,8 +232,7 @@ class Run:
     cost: int = 0
     degraded: tuple[Degradation, ...] = ()
     promised: bool = False
+    prompt_length: int = field(init=False)
 
-    @property
-    def prompt_length(self) -> int:
-        """Tokens of the prompt."""
-        return len(self.spec.prompt_tokens)
+    def __post_init__(self) -> None:
+        self.prompt_length = len(self.spec.prompt_tokens)

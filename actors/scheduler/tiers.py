@@ -12,7 +12,8 @@ from actors.scheduler.config import Measure, TierConfig
 
 class Tiers(Mapping[str, TierConfig]):
     """The tiers by name, the best first. A name that is not configured stands for the lowest
-    tier: a message of a newer edge must find a place."""
+    tier: a message of a newer edge must find a place. `kept` are those that lend none of the
+    places that are kept for them."""
 
     def __init__(self, tiers: Mapping[str, TierConfig]) -> None:
         self._tiers: dict[str, TierConfig] = {}
@@ -24,6 +25,7 @@ class Tiers(Mapping[str, TierConfig]):
         ranked = sorted(tiers.items(), key=lambda item: (-item[1].weight, item[0]))
         self._tiers = dict(ranked)
         self._ranks = {name: rank for rank, name in enumerate(self._tiers)}
+        self.kept = tuple(name for name, tier in ranked if tier.slots and not tier.lendable)
         self.best = ranked[0][0]
         self.lowest = ranked[-1][0]
 

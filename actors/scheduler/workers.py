@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from actors.scheduler.beats import LEAST_MS, Beat
 from actors.scheduler.state import Run
 from contracts.scheduling import WorkerReport, WorkerView
 
@@ -12,11 +13,15 @@ class Worker:
     yet settled, whether or not it has confirmed them, `runs` the same runs; `foreign` counts
     the runs that it reported and that are not (any more) its own. `kv_given` and
     `pending_prefill` count the tokens that its assigned runs may take, and have yet to
-    compute."""
+    compute. `stalled`: it has been silent for longer than is its way, and others go on with
+    its runs, `moved`, since."""
 
     report: WorkerReport
     heard_ms: int
+    beat: Beat
     lost: bool = False
+    stalled: bool = False
+    moved: list[Run] = field(default_factory=list)
     foreign: int = 0
     kv_given: int = 0
     pending_prefill: int = 0
@@ -27,7 +32,7 @@ class Worker:
     @property
     def usable(self) -> bool:
         """Whether it may be given runs at all."""
-        return not self.lost and self.report.state == "ready"
+        return not self.lost and not self.stalled and self.report.state == "ready"
 
     @property
     def batch(self) -> int:
@@ -68,14 +73,21 @@ class Workers:
         lost until now stands in it still."""
         known = self._workers.get(report.worker)
         if known is None:
-            known = self._workers[report.worker] = Worker(report, now_ms)
+            beat = Beat(self._silent_ms, now_ms)
+            known = self._workers[report.worker] = Worker(report, now_ms, beat)
             return known, False
         last = known.report
         if (report.incarnation, report.number) <= (last.incarnation, last.number):
             return None
         reborn = report.incarnation != last.incarnation
+        if reborn:
+            known.beat = Beat(self._silent_ms, now_ms)
+        else:
+            known.beat.heard(now_ms - known.heard_ms, now_ms)
         known.report = report
         known.heard_ms = now_ms
+        known.stalled = False
+        known.moved.clear()
         return known, reborn
 
     def silent(self, now_ms: int) -> list[str]:
@@ -85,6 +97,26 @@ class Workers:
             for name, worker in self._workers.items()
             if not worker.lost and now_ms - worker.heard_ms > self._silent_ms
         ]
+
+    def stalling(self, now_ms: int) -> list[Worker]:
+        """Return the workers that have been silent for longer than is their way, while others
+        have room for all that they have. Nobody stalls alone: where all are silent, it is the
+        way to them that is."""
+        found: list[Worker] = []
+        for worker in self._workers.values():
+            silent_ms = now_ms - worker.heard_ms
+            if silent_ms <= LEAST_MS or not worker.usable or not worker.assigned:
+                continue
+            if silent_ms > worker.beat.patience_ms:
+                found.append(worker)
+        heard = [w for w in self._workers.values() if now_ms - w.heard_ms < LEAST_MS // 2]
+        room = sum(max(0, worker.credit) for worker in heard)
+        stalled: list[Worker] = []
+        for worker in found:
+            room -= worker.batch
+            if room >= 0:
+                stalled.append(worker)
+        return stalled
 
     def forget_stopped(self) -> None:
         """Forget workers that are gone and hold nothing."""
@@ -102,7 +134,7 @@ class Workers:
         for name, worker in self._workers.items():
             report = worker.report
             taken = len(worker.assigned) + worker.foreign
-            if not worker.lost and taken < report.slots and report.state == "ready":
+            if worker.usable and taken < report.slots:
                 found.append((name, worker))
         return found
 

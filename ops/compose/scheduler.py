@@ -14,6 +14,7 @@ from ops.compose.process import Part, joined_bus, models_of, serve
 from ops.file_watch import FileWatch
 from ops.model_files import ModelFiles
 from ops.notify import Notifier
+from ops.old_objects import OldObjects
 from ops.setting_values import BadSetting
 from ops.settings import Settings, reloaded
 
@@ -92,8 +93,12 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
         for pool in settings.pools:
             name = actor_id if len(settings.pools) == 1 else f"{actor_id}-{pool}"
             parts.append(Part(name, reloading.maker(pool, bus, lease_bus, clock, name)))
-        watches = _watches(settings, reloading)
-        await serve(parts, bus, clock, notifier, more=watches)
+        more = (*_watches(settings, reloading), Child("old objects", _old_objects))
+        await serve(parts, bus, clock, notifier, more=more)
+
+
+async def _old_objects() -> Actor:
+    return OldObjects()
 
 
 def _watches(settings: Settings, reloading: Reloading) -> Sequence[Child]:

@@ -82,7 +82,7 @@ def _measure(outcome: Outcome) -> Mapping[str, float]:
     paid = [record for record in later if record.prompt.tier == "paid"]
     free = [record for record in later if record.prompt.tier == "free"]
     told = [r for r in later if r.promised_ms is not None]
-    back = [r for r in told if r.prompt.at_us / 1e6 + (r.promised_ms or 0) / 1e3 < _UNTIL_S]
+    back = [record for record in outcome.records if _came_back(record)]
     return {
         "paid_p99": percentile(ttfts(paid), 0.99),
         "paid_p50": percentile(ttfts(paid), 0.5),
@@ -100,6 +100,13 @@ def _measure(outcome: Outcome) -> Mapping[str, float]:
         "again": _percent([record.ending == "refused" for record in back]),
         "eta": _eta_error(later),
     }
+
+
+def _came_back(record: Record) -> bool:
+    """Whether the user was told to come again, and did while the load lasted."""
+    if record.promised_ms is None:
+        return False
+    return _WARM_UP_S <= record.prompt.at_us / 1e6 + record.promised_ms / 1e3 < _UNTIL_S
 
 
 def _after_return(records: Sequence[Record]) -> list[float]:

@@ -50,7 +50,7 @@ class Town:
     little."""
 
     def __init__(self, broken: Callable[[Admission], None] = lambda _: None) -> None:
-        limits = {"wait_limit_ms": 20_000, "wait_soft_ms": 10_000, "measures": ()}
+        limits = {"wait_limit_ms": 60_000, "wait_soft_ms": 30_000, "measures": ()}
         self.desk = Desk(tiers(free=limits), service_ms=SERVICE_MS, queue_max=QUEUE_MAX)
         self.desk.slots = 1
         broken(self.desk.gate.admission)
