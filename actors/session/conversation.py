@@ -4,7 +4,7 @@ from actors.session.config import SessionConfig
 from actors.session.memory import Memory
 from actors.session.retrieval import Retrieval
 from actors.session.state import Acknowledge, EarlyCancel, Effect, Phase, Progress, Reply
-from contracts.errors import ErrorCode, Problem
+from contracts.errors import Problem
 from contracts.records import Message, RunRecord, SessionRecord
 from contracts.session import CancelReply, PromptAccepted, PromptRejected, SubmitPrompt
 
@@ -17,12 +17,15 @@ BEFORE_QUEUE = (
     Phase.RESOLVING,
 )
 
+_REFUSED_MAX = 64
+
 
 class Conversation:
     """The memory of one chat's machine, rebuilt from `record`.
 
     `runs` are in progress, `early` are cancels of runs that nobody knows (yet), `done` the
-    newest ended runs, `keys` who used which idempotency key. `inherited` names the ended runs
+    newest ended runs, `refused` the newest prompts that were refused, `keys` who used which
+    idempotency key. `inherited` names the ended runs
     that somebody else ended, perhaps by halves. `older_runs`: history has more than `done`.
     `memory` is what the chat remembers beyond the window, `home` the worker that answered last:
     its cache has the chat ('' after a restart: the scheduler finds out by itself).
@@ -43,6 +46,7 @@ class Conversation:
         self.older_runs = len(record.recent_runs) >= config.runs_loaded
         self.runs: dict[str, Progress] = {}
         self.early: dict[str, EarlyCancel] = {}
+        self.refused: dict[str, Problem] = {}
         for run in reversed(record.recent_runs):
             self.inherit(run)
         active = record.active_run
@@ -83,6 +87,14 @@ class Conversation:
         self.inherited[record.run_id] = None
         self.remember(record)
 
+    def refuse(self, submit: SubmitPrompt, problem: Problem) -> Reply:
+        """Return the answer to a prompt of which nothing is stored, and remember it: another
+        copy of the prompt is answered alike, however things are by then."""
+        self.refused[submit.run_id] = problem
+        if len(self.refused) > _REFUSED_MAX:
+            del self.refused[next(iter(self.refused))]
+        return Reply(submit.reply_to, PromptRejected(problem=problem))
+
     def remember_key(self, record: RunRecord) -> None:
         """Remember who used an idempotency key."""
         if record.idempotency_key is not None:
@@ -97,11 +109,6 @@ def acceptance(record: RunRecord, *, replayed: bool) -> PromptAccepted:
         answer_id=record.answer_id,
         replayed=replayed,
     )
-
-
-def rejection(submit: SubmitPrompt, code: ErrorCode, detail: str) -> Reply:
-    """Return the answer to a prompt of which nothing was stored."""
-    return Reply(submit.reply_to, PromptRejected(problem=Problem(code=code, detail=detail)))
 
 
 def acknowledgements(progress: Progress) -> Effects:

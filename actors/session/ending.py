@@ -5,7 +5,6 @@ from actors.session.conversation import (
     Conversation,
     Effects,
     acknowledgements,
-    rejection,
     unknown_to,
 )
 from actors.session.state import (
@@ -18,7 +17,7 @@ from actors.session.state import (
     SaveAnswer,
     WriteTerminal,
 )
-from contracts.errors import ErrorCode
+from contracts.errors import ErrorCode, Problem
 from contracts.runs import RunOutcome
 from contracts.session import CancelReply, RunFinished
 
@@ -128,7 +127,7 @@ class Ending:
         if progress.branch:
             self._conversation.stale = True  # The path read for it is not the one shown.
         return (
-            rejection(progress.submit, code, detail),
+            self._conversation.refuse(progress.submit, Problem(code=code, detail=detail)),
             *unknown_to(progress.waiting),
             *acknowledgements(progress),
         )

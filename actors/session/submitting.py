@@ -7,7 +7,6 @@ from actors.session.conversation import (
     Conversation,
     Effects,
     acceptance,
-    rejection,
     unknown_to,
 )
 from actors.session.ending import Ending
@@ -29,7 +28,7 @@ from contracts.branches import ROOT
 from contracts.errors import ErrorCode, Problem, Refused
 from contracts.records import Message, RunRecord
 from contracts.runs import LeftOut, RunOutcome, RunSpec
-from contracts.session import PromptRejected, SubmitPrompt
+from contracts.session import SubmitPrompt
 
 
 class Submitting:
@@ -49,6 +48,9 @@ class Submitting:
             return self._submit_again(progress, submit, delivery)
         if submit.run_id in self._conversation.done:
             return self._submit_ended(submit, self._conversation.done[submit.run_id], delivery)
+        refused = self._conversation.refused.get(submit.run_id)
+        if refused is not None:
+            return (self._conversation.refuse(submit, refused), Acknowledge(delivery))
         if now_ms > submit.expires_at_ms:
             return self._refuse(submit, delivery, "expired", "The prompt came too late.")
         key = submit.idempotency_key
@@ -61,7 +63,7 @@ class Submitting:
                 detail="The chat is answering; wait for it or stop it.",
                 active_run_id=blocking,
             )
-            return (Reply(submit.reply_to, PromptRejected(problem=problem)), Acknowledge(delivery))
+            return (self._conversation.refuse(submit, problem), Acknowledge(delivery))
         progress = Progress(submit.run_id, Phase.KEYING, submit=submit, submits=[delivery])
         self._conversation.runs[submit.run_id] = progress
         early = self._conversation.early.pop(submit.run_id, None)
@@ -345,4 +347,5 @@ class Submitting:
         self, submit: SubmitPrompt, deliveries: int | tuple[int, ...], code: ErrorCode, detail: str
     ) -> Effects:
         ids = (deliveries,) if isinstance(deliveries, int) else deliveries
-        return (rejection(submit, code, detail), *(Acknowledge(i) for i in ids))
+        reply = self._conversation.refuse(submit, Problem(code=code, detail=detail))
+        return (reply, *(Acknowledge(i) for i in ids))

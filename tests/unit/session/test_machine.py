@@ -433,6 +433,18 @@ def test_cancel_ahead_of_its_prompt_ends_the_run_without_queueing_it() -> None:
     assert Reply("me", CancelReply(status="ended", state="cancelled")) in effects
 
 
+def test_second_copy_of_a_refused_prompt_is_refused_alike() -> None:
+    world = World()
+    world.fail.add(AcceptPrompt)
+    world.certain = True
+    (refusal,) = [e for e in world.deliver(submit()) if isinstance(e, Reply)]
+    assert isinstance(refusal.body, PromptRejected)
+    world.fail.clear()
+    effects = world.deliver(submit())
+    assert effects == [refusal, Acknowledge(2)]
+    assert not world.runs
+
+
 def test_cancels_ahead_of_their_prompt_are_all_answered_and_acknowledged() -> None:
     world = World()
     for inbox in ("me", "again"):
