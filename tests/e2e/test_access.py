@@ -1,7 +1,6 @@
 """The page for everyone: axe finds nothing on any view, in light and in dark, and what axe can't
 see holds too."""
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -10,30 +9,20 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.person import Person
 from tests.e2e.stack import Stack
+from tests.e2e.views import MARKDOWN, visit_every_view
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 AXE: Final = Path(__file__).parents[2] / "edge/web/node_modules/axe-core/axe.min.js"
 RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-MARKDOWN: Final = """# A heading
-
-Some *words*, a [link](https://example.org) and `code`.
-
-```python
-def add(a: int, b: int) -> int:
-    return a + b  # and no more
-```
-
-| Left | Right |
-|---|---|
-| 1 | 2 |
-
-\\[
-x = \\frac{-b \\pm \\sqrt{b^2 - 4ac}}{2a}
-\\]
-
-- [x] done
-- [ ] to do
+# Whatever may be pressed or written in, on the page or in an open dialog, and sticks out.
+STICKS_OUT: Final = """() => ['button', 'a[href]', 'input', 'textarea', 'h1', 'h2']
+  .flatMap((kind) => [...document.querySelectorAll(kind)])
+  .filter((each) => each.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
+  .filter((each) => !each.closest('.unseen, .skip, .code, .table, .math'))
+  .map((each) => [each, each.getBoundingClientRect()])
+  .filter(([, box]) => box.width > 1 && (box.left < -1 || box.right > innerWidth + 1))
+  .map(([each, box]) => `${each.outerHTML.slice(0, 80)} at ${box.left} to ${box.right}`)
 """
 
 
@@ -50,25 +39,6 @@ async def violations(page: Page) -> list[str]:
     ]
 
 
-async def look_at_dialogs(page: Page, look: Callable[[str], Awaitable[None]]) -> None:
-    """Open and close what an open chat's menu and the keyboard offer, and look at each."""
-
-    async def look_and_close(view: str) -> None:
-        await expect(page.get_by_role("dialog")).to_be_visible()
-        await look(view)
-        await page.keyboard.press("Escape")
-        await expect(page.get_by_role("dialog")).to_have_count(0)
-
-    for name in ("Rename", "Delete"):
-        await page.get_by_role("button", name=name, exact=True).click()
-        await look_and_close(name)
-        await page.get_by_role("button", name="More about").click()
-    await page.keyboard.press("Escape")
-    for keys in ("Control+k", "Control+/"):
-        await page.keyboard.press(keys)
-        await look_and_close(keys)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_view_has_no_violation(
     browser: Browser, stack: Stack, scheme: Literal["light", "dark"]
@@ -82,38 +52,33 @@ async def test_every_view_has_no_violation(
         if found := await violations(page):
             wrong[view] = found
 
-    await expect(page.get_by_role("button", name="Try it as a guest")).to_be_visible()
-    await look("welcome")
-    await person.enters_as_guest()
-    await look("empty chat")
-    await person.asks(MARKDOWN)
-    await person.sees_writing(beyond=40)
-    await look("answering")
-    await page.keyboard.press("Escape")
-    await person.sees_the_end()
-    await look("stopped")
-    await person.field.press("ArrowUp")
-    await look("editing")
-    await page.keyboard.press("Escape")
-    await page.get_by_role("button", name="More about").click()
-    await look("menu of a chat")
-    await look_at_dialogs(page, look)
-    await page.get_by_role("button", name="Model:").click()
-    await look("models")
-    await page.keyboard.press("Escape")
-    await page.get_by_role("button", name="Share", exact=True).click()
-    await page.get_by_role("button", name="Make a link").click()
-    link = page.get_by_label("Link", exact=True)
-    await expect(link).to_be_visible()
-    await look("share")
-    shared = await link.input_value()
-    await page.keyboard.press("Escape")
-    await person.opens_settings()
-    await expect(page.get_by_role("button", name="Save")).to_be_visible()
-    await look("settings")
-    await page.goto(shared)
-    await expect(page.get_by_role("article").first).to_be_visible()
-    await look("shared chat")
+    await visit_every_view(person, MARKDOWN, look)
+    await profile.close()
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    # A phone; a laptop at 200 %; WCAG's reflow (1.4.10), a laptop at 400 %.
+    [(360, 740), (640, 400), (320, 256)],
+)
+async def test_every_view_fits_a_narrow_window(
+    browser: Browser, stack: Stack, width: int, height: int
+) -> None:
+    profile = await browser.new_context(
+        viewport={"width": width, "height": height}, reduced_motion="reduce"
+    )
+    person = await Person.arrives(profile, stack.url)
+    page = person.page
+    wrong: dict[str, list[str]] = {}
+
+    async def look(view: str) -> None:
+        found: list[str] = await page.evaluate(STICKS_OUT)
+        wide: int = await page.evaluate("() => document.documentElement.scrollWidth")
+        if found or wide > width:
+            wrong[view] = [f"{wide} wide", *found]
+
+    await visit_every_view(person, f"{MARKDOWN}\n{'averylongword' * 20}", look)
     await profile.close()
     assert wrong == {}
 

@@ -62,6 +62,11 @@ export class Files {
     this.store.set({ pending: [] });
   }
 
+  /** The name of a picture among the files, if there is one. */
+  picture(): string | undefined {
+    return this.store.state.pending.find((each) => each.file?.kind === "image")?.name;
+  }
+
   /** The files that are ready, which then are nobody's here; null while one is on its way. */
   take(): readonly Attachment[] | null {
     const { pending } = this.store.state;

@@ -6,6 +6,7 @@ import { IconButton } from "./buttons.tsx";
 import { Composer } from "./composer.tsx";
 import { Conversation } from "./conversation.tsx";
 import { Dialogs } from "./dialogs.tsx";
+import { useDrops } from "./drops.ts";
 import { Icon } from "./icons.tsx";
 import { commandOf, type Command } from "./keys.ts";
 import { fetchAhead } from "./lazily.ts";
@@ -29,6 +30,7 @@ function Chats({ parley }: { readonly parley: Parley }) {
   const state = useStore(parley.store);
   const [drawer, setDrawer] = useState(false);
   const [folded, setFolded] = useState(false);
+  const dropping = useDrops(parley);
   const chat = state.chats.find((each) => each.chatId === state.chatId);
   const title = chat?.title || (state.chatId === null ? "New chat" : "Untitled chat");
 
@@ -64,7 +66,7 @@ function Chats({ parley }: { readonly parley: Parley }) {
         onFold={() => setFolded(true)}
       />
       {drawer && <div class="veil" onClick={() => setDrawer(false)} />}
-      <main class={empty ? "empty-chat" : undefined}>
+      <main class={empty ? "empty-chat" : undefined} data-dropping={dropping ? "" : undefined}>
         <header>
           <button
             class="quiet small only-narrow"

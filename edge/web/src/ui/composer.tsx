@@ -23,6 +23,8 @@ export function Composer({ parley, state }: ComposerProps) {
   const draftOf = state.chatId ?? "";
   const [text, setText] = useState(() => drafts.get(draftOf));
   const answering = state.answering !== null;
+  const model = state.models.find((each) => each.id === state.model);
+  const sees = model?.abilities?.["vision"] === true;
 
   const change = (next: string): void => {
     drafts.set(draftOf, next);
@@ -31,6 +33,8 @@ export function Composer({ parley, state }: ComposerProps) {
   const send = async (): Promise<void> => {
     const content = text.trim();
     if (content === "") return;
+    const picture = sees || answering ? undefined : parley.files.picture();
+    if (picture !== undefined) return parley.store.set({ notice: unseen(picture, state.model) });
     const files = answering ? [] : parley.files.take();
     if (files === null) return parley.store.set({ notice: "A file is still on its way." });
     const from = draftOf;
@@ -77,7 +81,7 @@ export function Composer({ parley, state }: ComposerProps) {
   };
 
   const upload = state.abilities.has("upload");
-  const note = modelNote(state.models.find((each) => each.id === state.model));
+  const note = modelNote(model);
   return (
     <div class="composer">
       {state.refusal !== null && <RefusalNote refusal={state.refusal} onAgain={again} />}
@@ -87,16 +91,8 @@ export function Composer({ parley, state }: ComposerProps) {
           event.preventDefault();
           void send();
         }}
-        onDragOver={(event) => {
-          if (upload) event.preventDefault();
-        }}
-        onDrop={(event) => {
-          if (!upload || !event.dataTransfer?.files.length) return;
-          event.preventDefault();
-          parley.files.add(event.dataTransfer.files);
-        }}
       >
-        <Chips parley={parley} />
+        <Chips parley={parley} blind={sees ? null : state.model} />
         <label class="unseen" for="prompt">
           Message
         </label>
@@ -140,4 +136,8 @@ export function Composer({ parley, state }: ComposerProps) {
       <p class="hint">{note || "A model can be wrong. Check what matters."}</p>
     </div>
   );
+}
+
+function unseen(picture: string, model: string | null): string {
+  return `${model ?? "The model"} sees no pictures: leave out ${picture} to send.`;
 }

@@ -27,6 +27,9 @@ const TAGS: Readonly<Record<number, string>> = {
   [Token.List_Item]: "li",
 };
 
+/** Elements that take their direction from their own first words, not from the answer's. */
+const SIDED: ReadonlySet<string> = new Set(["A", "BLOCKQUOTE", "UL", "OL", "TABLE"]);
+
 const HEADINGS: readonly SmdToken[] = [
   Token.Heading_1,
   Token.Heading_2,
@@ -107,7 +110,6 @@ function open(parent: HTMLElement, token: SmdToken): HTMLElement {
       return append(parent, "code", "math");
     default: {
       const element = append(parent, TAGS[token] ?? "span");
-      if (element.tagName === "A") element.dir = "auto";
       if (token === Token.Image) element.append("Image: ");
       if (token === Token.Raw_URL) element.dataset["bare"] = "";
       return element;
@@ -140,6 +142,7 @@ function button(parent: HTMLElement, does: string, name: string): HTMLButtonElem
 function append(parent: HTMLElement, tag: string, className = ""): HTMLElement {
   const element = document.createElement(tag);
   if (className !== "") element.className = className;
+  if (SIDED.has(element.tagName)) element.dir = "auto";
   return parent.appendChild(element);
 }
 
