@@ -1,8 +1,7 @@
 """Files behind the port `contracts.ports.files`: a folder, an S3-like store, or memory.
 
 Owns: the adapters. Accepts: the calls of the port. Emits: nothing. One suite,
-`tests/integration/files`, runs on the folder and on memory; an S3-like store is reached
-through the same library and the same code as the folder.
+`tests/integration/files`, runs on memory, a folder and a server that speaks S3's protocol.
 """
 
 from pathlib import Path
@@ -21,7 +20,8 @@ def open_files(url: str) -> Files:
     Args:
         url: `file:DIR` (made when missing); `s3://BUCKET[/PREFIX]`, with endpoint, region and
             credentials in the usual environment variables (`AWS_ENDPOINT_URL`, `AWS_REGION`,
-            `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`); or `memory:`.
+            `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`; `AWS_ALLOW_HTTP=true` for an endpoint
+            without TLS); or `memory:`.
     Raises:
         BadFilesAddress: it is none of these.
         FilesUnavailable: the folder can't be made.
