@@ -63,12 +63,12 @@ NUMBER_WORDS = tuple("zero one two three four five six seven eight nine ten elev
 def _operands(rng: random.Random) -> tuple[str, int, int, int]:
     kind = rng.choices("+-*/", (5, 4, 3, 1))[0]
     if kind in "*/":
-        top = rng.choice((10, 10, 10, 12))
+        top = rng.choice((5, 10, 10))
         a, b = rng.randint(0 if kind == "*" else 1, top), rng.randint(1, top)
         if kind == "*":
             return ("*", a, b, a * b) if rng.random() < 0.5 else ("*", b, a, a * b)
         return "/", a * b, b, a
-    top = rng.choices((9, 20, 50, 99), (4, 3, 3, 1))[0]
+    top = rng.choices((5, 9, 20, 50), (3, 4, 3, 1))[0]
     a, b = rng.randint(0, top), rng.randint(0, top)
     if kind == "-":
         a, b = max(a, b), min(a, b)

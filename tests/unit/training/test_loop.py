@@ -1,5 +1,6 @@
 """The training loop: its batches, its schedule, and going on after an interruption."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def test_rate_rises_stays_and_falls() -> None:
     assert loop.rate(plan, 0) == pytest.approx(0.1)
     assert loop.rate(plan, 400) == 1.0
     assert loop.rate(plan, 999) == pytest.approx(0.02)
+    assert loop.rate(dataclasses.replace(plan, rate=0.5), 400) == 0.5
 
 
 def test_resumed_run_ends_where_an_undisturbed_one_does(tmp_path: Path) -> None:
