@@ -35,6 +35,7 @@ from ops.telemetry import configure_logging
 
 _log = structlog.get_logger()
 _NATS_RETRY_S = 0.05
+_NATS_PATIENCE_S = 30.0
 _READY_RETRY_S = 0.1
 _STOP_MS = 15_000
 _AFTER_DRAIN_MS = 5_000
@@ -213,8 +214,17 @@ class Stack:
     # nats
 
     async def _prepare_nats(self, url: str) -> None:
+        """Connect and declare the streams; a cluster that was started a moment ago takes some
+        seconds to choose who leads."""
+        give_up_s = time.monotonic() + _NATS_PATIENCE_S
         try:
-            await self._connect(url)
+            while True:
+                try:
+                    return await self._connect(url)
+                except BusUnavailable:
+                    if self._bus is None or time.monotonic() > give_up_s:
+                        raise
+                    await asyncio.sleep(_NATS_RETRY_S)
         except BusError as error:
             raise BusUnavailable(
                 f"The NATS server given by --nats can't be used ({error}): check its address, "

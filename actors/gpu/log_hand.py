@@ -32,6 +32,9 @@ from contracts.ports.token_log import RunWriter, TokenLog
 from contracts.session import RunFinished
 from contracts.subjects import session_commands
 
+_TRY_S = 2.0
+"""An append that the leader of a stream did not answer is repeated: it may be another by then."""
+
 _log = structlog.get_logger()
 T = TypeVar("T")
 
@@ -119,6 +122,7 @@ class LogHand:
             session_commands(finished.chat_id),
             encode(finished),
             msg_id=f"{finished.run_id}.finished.{finished.epoch}",
+            timeout_s=_TRY_S,
         )
 
     async def _offered(self, ask: Callable[[], Awaitable[T]]) -> T:

@@ -45,6 +45,10 @@ from contracts.ports.clock import Clock
 from contracts.subjects import LEASE_BUCKET
 
 API_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 1.0
+"""Of one message. While a stream has no leader nobody answers, and a request that was sent then is
+never answered: who waits for the end of an election asks anew."""
+
 RECEIVER_ACK_WAIT_S = 3600.0
 """Acknowledgement wait of a consumer whose losses are repaired by starting over: longer than
 any run waits in a queue, so that nothing is redelivered to the owner that holds it."""
@@ -164,9 +168,11 @@ class NatsBus:
 
     # streams
 
-    async def _api(self, subject: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    async def _api(
+        self, subject: str, body: dict[str, Any] | None, timeout_s: float = API_TIMEOUT_S
+    ) -> dict[str, Any]:
         data = msgspec.json.encode(body) if body is not None else b""
-        answer = await self._wire.ask(f"$JS.API.{subject}", data, timeout_s=API_TIMEOUT_S)
+        answer = await self._wire.ask(f"$JS.API.{subject}", data, timeout_s=timeout_s)
         return read_answer(*answer)
 
     async def declare(self, spec: StreamSpec) -> None:
@@ -214,9 +220,10 @@ class NatsBus:
         """Return the last message of `subject`, from the leader or from any replica."""
         if not leader:
             direct = f"$JS.API.DIRECT.GET.{stream}.{subject}"
-            return read_direct(*await self._wire.ask(direct, b"", timeout_s=API_TIMEOUT_S))
+            return read_direct(*await self._wire.ask(direct, b"", timeout_s=READ_TIMEOUT_S))
+        wanted = {"last_by_subj": subject}
         try:
-            answer = await self._api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+            answer = await self._api(f"STREAM.MSG.GET.{stream}", wanted, READ_TIMEOUT_S)
         except Refusal as refusal:
             if refusal.err_code in NOT_FOUND:
                 return None

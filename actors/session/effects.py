@@ -75,6 +75,7 @@ from contracts.subjects import fold_wishes, run_queue, scheduler_requests
 _log = structlog.get_logger()
 
 _ASK_S = 1.0
+_TRY_S = 2.0
 
 
 class EffectRunner:
@@ -219,9 +220,8 @@ class EffectRunner:
             match effect:
                 case EnqueueRun(spec):
                     metrics.count_left_out(spec.left_out)
-                    await self._bus.append(
-                        run_queue(spec.pool, run_id), encode(spec), msg_id=run_id
-                    )
+                    subject = run_queue(spec.pool, run_id)
+                    await self._bus.append(subject, encode(spec), msg_id=run_id, timeout_s=_TRY_S)
                     return RunEnqueued(run_id)
                 case AskKnown(_, pool):
                     asked = encode(DescribeRun(run_id=run_id))

@@ -80,7 +80,7 @@ class Campaign:
             await back(self._stack)
             async with (
                 asyncio.timeout(2 * ANSWER_S),
-                looking_at(self._stack.home) as operator,
+                looking_at(self._stack.home, self._stack.nats_url) as operator,
                 person(self._stack.url) as guest,
             ):
                 await operator.workers_ready(self._gpus)

@@ -8,14 +8,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ops.chaos.campaign import Campaign, Tally, choose
-from ops.chaos.faults import ALL, Fault
+from ops.chaos.faults import Fault, kinds_for
 from ops.chaos.figures import quantile
+from ops.chaos.nats_cluster import nats_cluster
 from ops.chaos.stack import RunningStack
 from ops.chaos.storms import Storm, Weight, cancel_storm, kill_storm, soak
 
@@ -33,6 +35,10 @@ _PATIENCE_S = 300.0
 @click.option("--only", default="", metavar="TEXT", help="Only faults whose name holds this.")
 @click.option("--engine", default="sim", show_default=True, type=click.Choice(["sim", "vllm"]))
 @click.option("--gpus", default=3, show_default=True, type=click.IntRange(1, 16))
+@click.option(
+    "--nats-nodes", default=1, show_default=True, type=click.IntRange(1, 5), metavar="N",
+    help="NATS servers; three replicate each stream, and are hit one at a time.",
+)  # fmt: skip
 @click.option("--chats", default=4, show_default=True, type=click.IntRange(1, 100))
 @click.option("--storm", default=0.0, metavar="MINUTES", help="A kill every 5 s for so long.")
 @click.option("--cancels", default=0, metavar="N", help="Stop N answers at random moments.")
@@ -45,6 +51,7 @@ def chaos(
     only: str,
     engine: str,
     gpus: int,
+    nats_nodes: int,
     chats: int,
     storm: float,
     cancels: int,
@@ -65,15 +72,22 @@ def chaos(
         click.echo(f"[{time.monotonic() - begun:6.0f} s] {text}", err=True)
 
     words = (*(_SIMULATED if engine == "sim" else ()), *_LIMITED)
-    kinds = [fault for fault in ALL if only in str(fault)]
+    possible = kinds_for(clustered=nats_nodes > 1)
+    kinds = [fault for fault in possible if only in str(fault)]
     if not kinds:
-        raise click.UsageError(f"No fault is named {only}; there are: {', '.join(map(str, ALL))}.")
-    document: dict[str, Any] = {"seed": seed, "engine": engine, "gpus": gpus, "chats": chats}
-    parts = [f"seed {seed}, {engine} engine, {gpus} gpu actors, {chats} chats a round\n"]
+        named = ", ".join(map(str, possible))
+        raise click.UsageError(f"No fault is named {only}; there are: {named}.")
+    document: dict[str, Any] = {
+        "seed": seed, "engine": engine, "gpus": gpus, "nats_nodes": nats_nodes, "chats": chats,
+    }  # fmt: skip
+    parts = [
+        f"seed {seed}, {engine} engine, {gpus} gpu actors, {nats_nodes} NATS servers, "
+        f"{chats} chats a round\n"
+    ]
     good = True
-    with tempfile.TemporaryDirectory(prefix="parley-chaos-") as folder:
+    with ExitStack() as around:
         say(f"seed {seed}: starting a stack with {gpus} {engine} engines")
-        stack = RunningStack(Path(folder), *words, "--gpus", str(gpus)).start(_PATIENCE_S)
+        stack = _started(around, (*words, "--gpus", str(gpus)), nats_nodes)
         try:
             if faults:
                 campaign = Campaign(stack, rng, chats, gpus)
@@ -104,6 +118,15 @@ def chaos(
     (out / "campaign.md").write_text("\n".join(parts))
     click.echo("\n".join(parts))
     return 0 if good and code == 0 else 1
+
+
+def _started(around: ExitStack, words: tuple[str, ...], nats_nodes: int) -> RunningStack:
+    """Start a stack in a folder that is deleted when `around` ends, with its NATS servers."""
+    folder = Path(around.enter_context(tempfile.TemporaryDirectory(prefix="parley-chaos-")))
+    nats = None
+    if nats_nodes > 1:
+        nats = around.enter_context(nats_cluster(folder / "nats", nats_nodes))
+    return RunningStack(folder / "home", *words, nats=nats).start(_PATIENCE_S)
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:

@@ -12,14 +12,18 @@ from typing import Literal
 
 import psutil
 
+from contracts.subjects import token_partition, token_stream
 from ops.chaos import rolling, rude
+from ops.chaos.nats_cluster import NatsCluster
 from ops.chaos.operator import Operator
 from ops.chaos.stack import RunningStack
 from ops.chaos.verdict import Broken
+from ops.streams import stream_specs
 from ops.supervision import leftovers
 
 FaultKind = Literal[
     "kill -9", "SIGSTOP, SIGCONT", "SIGTERM", "stopped reading", "flood", "rolling restart",
+    "planned restart",
 ]  # fmt: skip
 ROLES = ("gpu", "session", "scheduler", "edge", "summarizer", "nats")
 _SIGNALS: dict[FaultKind, signal.Signals] = {
@@ -40,7 +44,7 @@ class Fault:
     @property
     def long(self) -> bool:
         """Whether it takes half a minute, not seconds."""
-        return self.role == "parley up" or self.kind in ("stopped reading", "rolling restart")
+        return "parley up" in self.role or self.kind in ("stopped reading", "rolling restart")
 
     def __str__(self) -> str:
         return (
@@ -56,6 +60,24 @@ ALL = (
     Fault("flood", "client"),
     Fault("rolling restart", "every actor"),
 )
+
+OF_A_CLUSTER = (
+    Fault("kill -9", "the NATS node that leads a run's log"),
+    Fault("kill -9", "a NATS node that follows"),
+    Fault("planned restart", "the NATS node that leads a run's log"),
+)
+"""For a stack on three NATS servers; there is no server of its own then."""
+
+_STREAMS = [spec.name for spec in stream_specs()]
+_NODE_AWAY_S = 12.0
+
+
+def kinds_for(*, clustered: bool) -> tuple[Fault, ...]:
+    """Return the faults that can happen to a stack with a NATS server of its own, or to one on a
+    cluster."""
+    if not clustered:
+        return ALL
+    return (*(fault for fault in ALL if fault.role != "nats"), *OF_A_CLUSTER)
 
 
 async def targets(stack: RunningStack, operator: Operator) -> dict[str, list[int]]:
@@ -91,8 +113,26 @@ async def inflict(
         await rude.flood(stack.url)
     elif fault.kind == "rolling restart":
         await rolling.restart_all(stack, operator)
+    elif stack.nats is not None and "NATS node" in fault.role:
+        await _hit_node(fault, stack.nats, operator, rng)
     else:
         await _signal(fault, operator, known, rng)
+
+
+async def _hit_node(
+    fault: Fault, cluster: NatsCluster, operator: Operator, rng: random.Random
+) -> None:
+    """Hit the node that leads the log of a run that is being written, or one that does not."""
+    runs = [run.run_id for run in await operator.runs()]
+    stream = token_stream(token_partition(runs[0]) if runs else 0)
+    leader = await cluster.leader_of(operator.bus, stream)
+    others = [name for name in cluster.nodes if name != leader]
+    node = rng.choice(others) if "follows" in fault.role else leader
+    if fault.kind == "kill -9":
+        away_s = rng.uniform(0.5, _NODE_AWAY_S)
+        await cluster.kill(operator.bus, node, away_s, _STREAMS)
+    else:
+        await cluster.restart(operator.bus, node, _STREAMS)
 
 
 async def _signal(

@@ -38,6 +38,15 @@ class Operator:
             return (), ()
         return answers[0][1].runs, answers[0][1].workers
 
+    @property
+    def bus(self) -> Bus:
+        """The connection that it looks through."""
+        return self._bus
+
+    async def runs(self) -> Sequence[RunView]:
+        """Return the runs that the scheduler knows."""
+        return (await self._pool())[0]
+
     async def workers(self) -> Sequence[WorkerView]:
         """Return the gpu actors as their scheduler sees them."""
         return (await self._pool())[1]

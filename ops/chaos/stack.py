@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from ops.chaos.nats_cluster import NatsCluster
 from ops.chaos.verdict import Broken, require
 from ops.ports import free_port
 from ops.setting_table import Role, flags_of
@@ -26,10 +27,14 @@ _ROOT = Path(__file__).parents[2]
 
 class RunningStack:
     """A stack on a free port; `start` and `end` may be repeated on the same home. `words` are
-    flags of `parley up`, each followed by its value."""
+    flags of `parley up`, each followed by its value; `nats` is a cluster that it uses instead of
+    a server of its own."""
 
-    def __init__(self, home: Path, *words: str) -> None:
+    def __init__(self, home: Path, *words: str, nats: NatsCluster | None = None) -> None:
         self.home = home
+        self.nats = nats
+        if nats is not None:
+            words = (*words, "--nats", nats.url, "--nats-replicas", str(len(nats.nodes)))
         self.port = free_port()
         self._nats_port = free_port()
         self._words = words
@@ -40,6 +45,11 @@ class RunningStack:
     def url(self) -> str:
         """The edge's address."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def nats_url(self) -> str:
+        """The cluster's address, "" where the stack has a server of its own."""
+        return self.nats.url if self.nats is not None else ""
 
     @property
     def pid(self) -> int:
@@ -108,8 +118,9 @@ class RunningStack:
 
     def ask(self, *words: str) -> Any:
         """Return what a command prints with --json."""
+        where = ("--home", str(self.home), *(("--nats", self.nats_url) if self.nats else ()))
         answer = subprocess.run(
-            [sys.executable, "-m", "ops.cli", *words, "--json", "--home", str(self.home)],
+            [sys.executable, "-m", "ops.cli", *words, "--json", *where],
             capture_output=True,
             text=True,
             cwd=_ROOT,

@@ -50,7 +50,7 @@ async def kill_storm(stack: RunningStack, rng: random.Random, minutes: float, sa
     """Kill a random actor every five seconds while prompts keep coming."""
     storm, until_s = Storm(), time.monotonic() + 60 * minutes
     async with (
-        looking_at(stack.home) as operator,
+        looking_at(stack.home, stack.nats_url) as operator,
         person(stack.url) as guest,
         asyncio.TaskGroup() as group,
     ):
@@ -99,7 +99,7 @@ async def cancel_storm(stack: RunningStack, rng: random.Random, count: int, say:
     """Stop `count` answers at random moments, some of them while an actor dies; each must end
     once, and the engines be idle afterwards."""
     storm = Storm()
-    async with looking_at(stack.home) as operator, person(stack.url) as guest:
+    async with looking_at(stack.home, stack.nats_url) as operator, person(stack.url) as guest:
         for first in range(0, count, _CANCELS_AT_ONCE):
             number = min(_CANCELS_AT_ONCE, count - first)
             async with asyncio.TaskGroup() as group:

@@ -14,7 +14,7 @@ from actors.runtime.clock import SystemClock
 from actors.runtime.host import Actor, Child, Host, Intensity
 from actors.runtime.nats_bus import NatsBus
 from actors.runtime.presence import Presence
-from contracts.errors import BusTimeout, HistoryUnavailable
+from contracts.errors import BusUnavailable, HistoryUnavailable
 from contracts.ports.bus import Bus
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
@@ -36,8 +36,9 @@ ActorRole = Literal["edge", "session", "scheduler", "gpu", "summarizer"]
 async def joined_bus(
     settings: Settings, role: ActorRole, actor_id: str
 ) -> AsyncIterator[tuple[NatsBus, SystemClock]]:
-    """Connect as `role`. Streams of an external server are declared, where its account may:
-    the embedded one has been prepared by who started it."""
+    """Connect as `role`. Streams of an external server are declared, where its account may and
+    the server can: one that starts again while a cluster chooses a leader finds them there. The
+    embedded one has been prepared by who started it."""
     facts = facts_of(settings.home)
     if not settings.nats and facts is None:
         raise NoStack(
@@ -52,8 +53,8 @@ async def joined_bus(
         if settings.nats:
             try:
                 await declare_streams(bus, settings.nats_replicas)
-            except BusTimeout:
-                _log.warning("the streams can't be declared with this account")
+            except BusUnavailable as error:
+                _log.warning("the streams can't be declared", error=str(error))
         yield bus, clock
     finally:
         await bus.close()

@@ -1,0 +1,184 @@
+"""Three NATS servers on free ports, whose nodes may be killed, told to end, and started again."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from contracts.errors import BusError
+from contracts.ports.bus import Bus
+from ops.chaos.verdict import Broken, require
+from ops.nats_server import MAX_PAYLOAD, program
+from ops.ports import free_port
+
+_START_S = 20.0
+_END_S = 40.0
+_ANSWER_S = 5.0
+_STEP_DOWN_S = 60.0
+
+
+class NatsNode:
+    """One server of the cluster, on a store of its own."""
+
+    def __init__(self, name: str, config: Path, port: int) -> None:
+        self.name = name
+        self.port = port
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, and return when it takes connections. Raises Broken."""
+        self._process = subprocess.Popen(
+            [str(program()), "-c", str(self._config)], process_group=0, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + _START_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                late = time.monotonic() > deadline or not self.alive
+                require(not late, f"the NATS server {self.name} does not start")
+                time.sleep(0.02)
+
+    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Send it a signal, and return when it is gone. Raises Broken."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        os.kill(process.pid, how)
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            process.wait()
+            raise Broken(f"the NATS server {self.name} did not end") from error
+
+
+class NatsCluster:
+    """Servers that replicate each other's streams."""
+
+    def __init__(self, home: Path, size: int) -> None:
+        routes = [free_port() for _ in range(size)]
+        self.nodes: dict[str, NatsNode] = {}
+        for index in range(size):
+            name, port = f"n{index + 1}", free_port()
+            config = home / f"{name}.conf"
+            config.write_text(_config(home, name, port, index, routes))
+            self.nodes[name] = NatsNode(name, config, port)
+
+    @property
+    def url(self) -> str:
+        """What `--nats` is given."""
+        return ",".join(f"nats://127.0.0.1:{node.port}" for node in self.nodes.values())
+
+    async def leader_of(self, bus: Bus, stream: str) -> str:
+        """Return the name of the node that leads a stream. Raises Broken: none does."""
+        leader = (await self._info(bus, stream)).get("leader")
+        if not isinstance(leader, str) or not leader:
+            raise Broken(f"nobody leads {stream}")
+        return leader
+
+    async def whole(self, bus: Bus, streams: list[str]) -> None:
+        """Return when each of the streams has a leader and every other node is up to date."""
+        deadline = time.monotonic() + _STEP_DOWN_S
+        for stream in streams:
+            while not _is_whole(await self._info(bus, stream), len(self.nodes)):
+                require(time.monotonic() < deadline, f"{stream} is not whole again")
+                await asyncio.sleep(0.1)
+
+    async def step_down(self, bus: Bus, node: str, streams: list[str]) -> int:
+        """Let others lead what `node` leads, as before a planned end; return how many streams
+        that were. Raises Broken."""
+        moved = 0
+        for stream in streams:
+            if (await self._info(bus, stream)).get("leader") == node:
+                await bus.request(
+                    f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}", b"", timeout_s=_ANSWER_S
+                )
+                moved += 1
+        deadline = time.monotonic() + _STEP_DOWN_S
+        for stream in streams:
+            while (await self._info(bus, stream)).get("leader", node) in (node, ""):
+                require(time.monotonic() < deadline, f"{node} goes on leading {stream}")
+                await asyncio.sleep(0.02)
+        return moved
+
+    async def restart(self, bus: Bus, node: str, streams: list[str]) -> None:
+        """End and start a node as it should be done: others lead first, and all is whole again
+        when this returns. Raises Broken."""
+        await self.step_down(bus, node, streams)
+        await asyncio.to_thread(self.nodes[node].end, signal.SIGTERM)
+        await asyncio.to_thread(self.nodes[node].start)
+        await self.whole(bus, streams)
+
+    async def kill(self, bus: Bus, node: str, away_s: float, streams: list[str]) -> None:
+        """Kill a node, start it again after `away_s`, and return when all is whole again.
+        Raises Broken."""
+        await asyncio.to_thread(self.nodes[node].end)
+        await asyncio.sleep(away_s)
+        await asyncio.to_thread(self.nodes[node].start)
+        await self.whole(bus, streams)
+
+    async def _info(self, bus: Bus, stream: str) -> dict[str, object]:
+        try:
+            data = await bus.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout_s=_ANSWER_S)
+        except BusError:
+            return {}
+        cluster: dict[str, object] = json.loads(data).get("cluster") or {}
+        return cluster
+
+
+def _is_whole(cluster: dict[str, object], size: int) -> bool:
+    replicas = cluster.get("replicas")
+    return (
+        bool(cluster.get("leader"))
+        and isinstance(replicas, list)
+        and len(replicas) == size - 1
+        and all(replica.get("current") and not replica.get("offline") for replica in replicas)
+    )
+
+
+def _config(home: Path, name: str, port: int, index: int, routes: list[int]) -> str:
+    lines: dict[str, object] = {
+        "server_name": name,
+        "host": "127.0.0.1",
+        "port": port,
+        "max_payload": MAX_PAYLOAD,
+        "max_pending": 67_108_864,
+        "ping_interval": "5s",
+        "write_deadline": "5s",
+        "logfile": str(home / f"{name}.log"),
+        "jetstream": {"store_dir": str(home / name), "sync_interval": "1s"},
+        "cluster": {
+            "name": "parley",
+            "listen": f"127.0.0.1:{routes[index]}",
+            "routes": [f"nats://127.0.0.1:{route}" for route in routes],
+        },
+    }
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in lines.items())
+
+
+@contextmanager
+def nats_cluster(home: Path, size: int = 3) -> Iterator[NatsCluster]:
+    """Run a cluster; end it at the end."""
+    home.mkdir(parents=True, exist_ok=True)
+    cluster = NatsCluster(home, size)
+    try:
+        for node in cluster.nodes.values():
+            node.start()
+        yield cluster
+    finally:
+        for node in cluster.nodes.values():
+            node.end()
