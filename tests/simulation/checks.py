@@ -31,14 +31,18 @@ class Records:
         self.entries: dict[str, list[tuple[int, LogEntry]]] = defaultdict(list)
         self.specs: dict[str, RunSpec] = {}
         attempts: dict[str, int] = defaultdict(int)
+        age_ms = world.story.log_age_s * 1_000
         for message in world.server.committed:
             kind, *parts = message.subject.split(".")
             if kind == "run":
                 spec = decode(message.data, RunSpec)
                 self.specs[spec.run_id] = spec
             elif kind == "tok" and parts[2] == "d":
-                entry = decode(message.data, LogEntry)
-                self.entries[parts[1]].append((message.at_ms, entry))
+                entry, told = decode(message.data, LogEntry), self.entries[parts[1]]
+                if told and age_ms and message.at_ms - told[-1][0] > age_ms:
+                    told.clear()  # nothing of it is left that a reader could be told twice
+                    attempts[parts[1]] = 0
+                told.append((message.at_ms, entry))
             elif kind == "tok" and parts[2] == "claim":
                 run_id, claim = parts[1], decode(message.data, Claim)
                 story = f"{run_id}: attempt {claim.attempt} followed a higher one"

@@ -156,6 +156,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         heapq.heapify(self._timers)
         self._stopped[name] = soon, later
 
+    def resume_all(self) -> None:
+        """Let every process go on."""
+        for name in list(self._stopped):
+            self.resume_process(name)
+
     def resume_process(self, name: str) -> None:
         """Let the process go on: what was due meanwhile is due now."""
         soon, later = self._stopped.pop(name, ((), ()))
@@ -189,10 +194,11 @@ class VirtualClock:
 
 
 def run_virtual(make: "Coroutine[Any, Any, T]", loop: VirtualTimeLoop) -> T:
-    """Run one coroutine to its end on `loop` and close it."""
+    """Run one coroutine to its end on `loop` and close it, with whatever it left behind."""
     try:
         return loop.run_until_complete(make)
     finally:
+        loop.resume_all()
         while leftover := asyncio.all_tasks(loop):
             for task in leftover:
                 task.cancel()

@@ -283,7 +283,11 @@ class World:
 
     def holds(self, run_id: str) -> bool:
         """Say whether any engine still has room for a run."""
-        return any(run_id in key for engine in self.engines.values() for key in engine.requests)
+        return any(
+            key.startswith(f"{run_id}.")
+            for engine in self.engines.values()
+            for key in engine.requests
+        )
 
     async def close_engine(self, name: str) -> None:
         """End the engine of a gpu process that ended."""
