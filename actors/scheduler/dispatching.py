@@ -11,6 +11,12 @@ from actors.scheduler.workers import Worker
 from contracts.scheduling import DropRun, StartRun
 
 _NOBODY: frozenset[str] = frozenset()
+_VACANT_PART = 12
+"""Of each worker's places, one in so many is kept vacant for the best tier, so that its runs
+begin at once where there is least to compute, and not where a place comes free (ADR 0023)."""
+
+_BEST_MS = 60_000
+"""So long after the best tier's last dispatch nothing is kept for it any more."""
 
 
 class Dispatching:
@@ -18,6 +24,7 @@ class Dispatching:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._best_until_ms = 0
 
     def dispatch(self, now_ms: int) -> Effects:
         """Dispatch until nothing more fits."""
@@ -29,6 +36,7 @@ class Dispatching:
         while rooms:
             choice = pool.order.next(rooms, now_ms)
             if choice is None:
+                rooms = self._open_rooms(rooms)
                 break
             effects.append(self._send(choice, rooms, now_ms))
             if not len(pool.order):
@@ -36,6 +44,12 @@ class Dispatching:
             rooms = self._rooms_after(choice, rooms, now_ms)
         pool.full = not rooms
         return effects
+
+    def _open_rooms(self, rooms: list[WorkerRoom]) -> list[WorkerRoom]:
+        """Return those that are open to a tier which waits."""
+        order = self._pool.order
+        waiting = [name for name in self._pool.tiers if order.waiting(name)]
+        return [room for room in rooms if any(name not in room.closed for name in waiting)]
 
     def reclaim(self, now_ms: int) -> Effects:
         """Take back a place that was lent, for each tier that has less than is kept for it and
@@ -96,6 +110,8 @@ class Dispatching:
         pool.arm(run, now_ms + pool.config.accept_ms)
         effect = Send(choice.worker, self.start(run))
         run.fresh = False
+        if pool.tiers.known(run.spec.tier) == pool.tiers.best:
+            self._best_until_ms = now_ms + _BEST_MS
         return effect
 
     def _rooms(self, now_ms: int) -> list[WorkerRoom]:
@@ -113,7 +129,7 @@ class Dispatching:
         ):
             return []
         closed = self._closed()
-        return [self._room(name, worker, closed) for name, worker in well or found]
+        return [self._room(name, worker, closed, now_ms) for name, worker in well or found]
 
     def _rooms_after(
         self, choice: Choice, rooms: list[WorkerRoom], now_ms: int
@@ -124,11 +140,10 @@ class Dispatching:
         worker = pool.workers[choice.worker]
         if pool.tiers.kept or (pool.quarantine and len(rooms) == 1 and worker.credit < 1):
             return self._rooms(now_ms)
-        return [
-            room if room.worker != choice.worker else self._room(choice.worker, worker, _NOBODY)
-            for room in rooms
-            if room.worker != choice.worker or worker.credit > 0
-        ]
+        left = [room for room in rooms if room.worker != choice.worker]
+        if worker.credit > 0:
+            left.append(self._room(choice.worker, worker, _NOBODY, now_ms))
+        return left
 
     def _closed(self) -> frozenset[str]:
         """Return the tiers for which no place is left: the free ones are kept for others, who
@@ -149,8 +164,10 @@ class Dispatching:
             name for name in pool.tiers if free <= total - kept.get(name, 0) and name not in kept
         )
 
-    def _room(self, name: str, worker: Worker, closed: frozenset[str]) -> WorkerRoom:
+    def _room(self, name: str, worker: Worker, closed: frozenset[str], now_ms: int) -> WorkerRoom:
         report, config = worker.report, self._pool.config
+        if worker.credit <= report.slots // _VACANT_PART and now_ms < self._best_until_ms:
+            closed = closed | self._pool.tiers.lower
         kv_tokens = None
         if report.kv_tokens > 0:
             used = max(worker.kv_given, int(report.kv_used * report.kv_tokens))

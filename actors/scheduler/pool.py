@@ -26,8 +26,8 @@ _ATTEMPT_BITS = 20
 class Pool:
     """The runs and workers of one pool under one term; `early` are cancels of runs that are
     not here (yet), with the time at which they are forgotten. `placed` are the runs that
-    don't wait: on workers, ending, or being looked up. `full`: no worker has had room since
-    any of them was heard of, or lost a run."""
+    don't wait: on workers, ending, or being looked up. `full`: no worker has had room for a
+    tier that waits since any of them was heard of, or lost a run."""
 
     def __init__(
         self, config: SchedulerConfig, term: int, now_ms: int, order: Order | None = None
@@ -103,6 +103,8 @@ class Pool:
         run.stage = "queued"
         run.queued_ms = now_ms
         run.skips = 0
+        if self.tiers.known(run.spec.tier) == self.tiers.best:
+            self.full = False
         self.placed.pop(run.spec.run_id, None)
         self.order.push(run, now_ms)
         if self.gate is not None:

@@ -13,7 +13,7 @@ from actors.scheduler.config import Measure, TierConfig
 class Tiers(Mapping[str, TierConfig]):
     """The tiers by name, the best first. A name that is not configured stands for the lowest
     tier: a message of a newer edge must find a place. `kept` are those that lend none of the
-    places that are kept for them."""
+    places that are kept for them, `lower` all but the best."""
 
     def __init__(self, tiers: Mapping[str, TierConfig]) -> None:
         self._tiers: dict[str, TierConfig] = {}
@@ -27,6 +27,7 @@ class Tiers(Mapping[str, TierConfig]):
         self._ranks = {name: rank for rank, name in enumerate(self._tiers)}
         self.kept = tuple(name for name, tier in ranked if tier.slots and not tier.lendable)
         self.best = ranked[0][0]
+        self.lower = frozenset(name for name in self._tiers if name != self.best)
         self.lowest = ranked[-1][0]
 
     def __getitem__(self, name: str) -> TierConfig:

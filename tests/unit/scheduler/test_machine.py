@@ -230,6 +230,23 @@ def test_tiers_share_by_weight_and_serve_in_order_within() -> None:
     assert [run for run in order if run.startswith("run_f")] == ["run_f0"]
 
 
+def test_a_twelfth_of_a_workers_places_is_left_to_the_best_tier_while_it_is_in_use() -> None:
+    pool = Pool()
+    pool.report(slots=12)
+    pool.submit("paid_1", tier="paid")
+    for number in range(12):
+        pool.submit(f"free_{number}")
+    assert len(pool.machine._pool.order) == 2
+    assert starts(pool.submit("paid_2", tier="paid")) == [("gpu_a", "paid_2")]
+
+
+def test_nothing_is_kept_vacant_for_a_tier_that_nobody_uses() -> None:
+    pool = Pool()
+    pool.report(slots=12)
+    for number in range(12):
+        assert starts(pool.submit(f"free_{number}")) != []
+
+
 def test_worker_gone_moves_its_runs_ahead_of_fresh_ones_under_a_new_attempt() -> None:
     pool = Pool()
     pool.report("gpu_a", slots=1)
