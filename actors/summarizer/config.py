@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from contracts.ports.text import TextCodec
 
+EXCHANGES_MAX = 6
+
 INSTRUCTION = "You keep the running summary of a conversation. Keep every fact about the user."
 """The words that the shipped model was trained on."""
 
@@ -28,9 +30,11 @@ class SummarizerConfig:
     """Limits in counts, tokens and milliseconds.
 
     The model `model` of `pool`, with a window of `context_length` tokens, writes summaries of at
-    most `tokens_max` tokens. A run folds at most `exchanges_max` exchanges; longer folds take
-    several, and each stores what it made. A fold that takes longer than `patience_ms` is given
-    up. Each partition has at most `folds_max` folds at work; the rest wait in the stream.
+    most `tokens_max` tokens. If it `rewrites`, it is shown the summary and writes it anew; else it
+    notes what the turns tell, and the notes are put together (`noting`). A run folds at most
+    `exchanges_max` exchanges; longer folds take several, and each stores what it made. A fold
+    that takes longer than `patience_ms` is given up. Each partition has at most `folds_max` folds
+    at work; the rest wait in the stream.
     """
 
     pool: str
@@ -39,7 +43,8 @@ class SummarizerConfig:
     context_length: int
     instruction: str = INSTRUCTION
     title_instruction: str = TITLE_INSTRUCTION
-    exchanges_max: int = 6
+    rewrites: bool = True
+    exchanges_max: int = EXCHANGES_MAX
     tokens_max: int = 512
     patience_ms: int = 600_000
     retry_ms: int = 1_000

@@ -136,7 +136,8 @@ class FoldMachine:
         config = self._config
         output = min(self._tokens_max, config.context_length // 4)
         planned = self._plan[self._try]
-        count, tokens = fitting(config, self._shown(), self._left, output, planned.exchanges)
+        shown = self._shown() if config.rewrites else ""
+        count, tokens = fitting(config, shown, self._left, output, planned.exchanges)
         if not count:
             return (Finish("does not fit"),)
         last = self._left[count - 1].last
@@ -168,7 +169,14 @@ class FoldMachine:
     def _answered(self, ended: RunEnded, now_ms: int) -> Effects:
         step = self._step
         assert step is not None, "a run was asked for"
-        text = checked(self._config, self._shown(), ended.text, ended.outcome, self._tokens_max)
+        text = checked(
+            self._config,
+            self._shown(),
+            step.exchanges,
+            ended.text,
+            ended.outcome,
+            self._tokens_max,
+        )
         if text is None:
             return self._refuse(ended, now_ms)
         last = step.exchanges[-1].last

@@ -3,7 +3,7 @@
 from actors.runtime.token_log import BusTokenLog
 from actors.runtime.tokenizer import HfTextCodec
 from actors.summarizer import SummarizerConfig, SummarizerHost
-from actors.summarizer.config import FORM, INSTRUCTION, TITLE_FORM, TITLE_INSTRUCTION
+from actors.summarizer.config import EXCHANGES_MAX, FORM, INSTRUCTION, TITLE_FORM, TITLE_INSTRUCTION
 from ops.compose.process import Part, joined_bus, opened_history, serve
 from ops.model_files import find_model
 from ops.notify import Notifier
@@ -23,6 +23,8 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
         codec=HfTextCodec.load(files.path),
         context_length=settings.context_tokens or files.context_length,
         instruction=INSTRUCTION if files.shipped else INSTRUCTION + FORM,
+        rewrites=not files.shipped,
+        exchanges_max=1 if files.shipped else EXCHANGES_MAX,
         title_instruction=TITLE_INSTRUCTION if files.shipped else TITLE_INSTRUCTION + TITLE_FORM,
     )
     async with (

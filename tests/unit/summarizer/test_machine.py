@@ -266,7 +266,7 @@ def test_prompt_of_enormous_turns_is_cut_and_fits() -> None:
 
 
 def check(text: str, *, before: str = "", reason: FinishReason = "stop", limit: int = 100) -> Any:
-    return checked(config(), before, text, RunOutcome(finish_reason=reason), limit)
+    return checked(config(), before, (), text, RunOutcome(finish_reason=reason), limit)
 
 
 @pytest.mark.parametrize(
@@ -292,3 +292,19 @@ def test_nothing_to_remember_keeps_what_stood_before() -> None:
     assert check("- Nothing to remember.", before="- known") == "- known"
     assert check("- Nothing to remember.") == "- Nothing to remember."
     assert check("- Nothing to remember.\n- new") == "- new"
+
+
+def test_fold_of_a_model_that_does_not_rewrite_puts_its_notes_to_those_before() -> None:
+    fold = Fold(
+        wish(replaces=1, based_on="msg_1", first_position=2), rewrites=False, exchanges_max=1
+    )
+    present = summary(1, "- The user's name is Ada.\n- The user likes tea.")
+    run = fold.run(read(3, present))
+    assert "Summary so far" not in asked(run)
+    assert asked(run).count("User: ") == 1
+    stored = fold.store(ended("- The user's name is words.\n- The user lives in Oslo."))
+    assert stored.summary.text == "- The user likes tea.\n- The user's name is words."
+    assert stored.summary.position == 3
+    fold.run(SummaryStored())
+    stored = fold.store(ended("- Nothing to remember."))
+    assert stored.summary.text == "- The user likes tea.\n- The user's name is words."
