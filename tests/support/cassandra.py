@@ -95,29 +95,57 @@ class PartMissing(Exception):
     """Something that a test's server needs isn't on this machine; the text says what."""
 
 
+class CassandraNode:
+    """One server on 127.0.0.1 that can be killed and started again on the same data.
+
+    Raises PartMissing when made: no Java 17, no Maven, no jars to be had.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.port = free_port()
+        self._home = home
+        self._command = command(find_java(), fetch_jars(), home)
+        self._server: subprocess.Popen[bytes] | None = None
+        (home / "cassandra.yaml").write_text(
+            CONFIGURATION.format(home=home, port=self.port, storage_port=free_port()), "utf-8"
+        )
+
+    def start(self) -> None:
+        """Start it and return when it takes connections. Raises PartMissing: it did not."""
+        log = self._home / "log.txt"
+        with log.open("ab") as output:
+            self._server = subprocess.Popen(
+                self._command, stdout=output, stderr=output, start_new_session=True
+            )
+        wait_until_it_listens(self._server, self.port, log)
+
+    def kill(self) -> None:
+        """Kill it as a crash would."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            self._server = None
+
+    def stop(self) -> None:
+        """End it as it should be."""
+        if self._server is not None:
+            stop(self._server)
+            self._server = None
+
+
 @contextmanager
-def run_cassandra() -> Iterator[int]:
-    """Yield the port of a fresh server on 127.0.0.1; stop it and delete its data afterwards.
+def run_cassandra() -> Iterator[CassandraNode]:
+    """Yield a fresh server; stop it and delete its data afterwards.
 
     Raises PartMissing: no Java 17, no Maven, no jars to be had, or the server did not start.
     """
-    java = find_java()
-    jars = fetch_jars()
     with tempfile.TemporaryDirectory(prefix="parley-cassandra-") as folder:
-        home = Path(folder)
-        port, storage_port = free_port(), free_port()
-        (home / "cassandra.yaml").write_text(
-            CONFIGURATION.format(home=home, port=port, storage_port=storage_port), "utf-8"
-        )
-        with (home / "log.txt").open("wb") as log:
-            server = subprocess.Popen(
-                command(java, jars, home), stdout=log, stderr=log, start_new_session=True
-            )
+        node = CassandraNode(Path(folder))
         try:
-            wait_until_it_listens(server, port, home / "log.txt")
-            yield port
+            node.start()
+            yield node
         finally:
-            stop(server)
+            node.stop()
 
 
 def find_java() -> str:

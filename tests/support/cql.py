@@ -60,8 +60,8 @@ def find_cql_server() -> Iterator[CqlServer]:
 @contextmanager
 def run_cassandra_server() -> Iterator[CqlServer]:
     """Yield Apache Cassandra, run on the machine's Java."""
-    with run_cassandra() as port:
-        yield CqlServer(f"cql://127.0.0.1:{port}/{KEYSPACE}", f"Apache Cassandra {VERSION}")
+    with run_cassandra() as node:
+        yield CqlServer(f"cql://127.0.0.1:{node.port}/{KEYSPACE}", f"Apache Cassandra {VERSION}")
 
 
 @contextmanager
