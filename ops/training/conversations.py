@@ -170,7 +170,8 @@ def _system(rng: random.Random, known: list[facts.Fact]) -> str | None:
 
 def mixed(rng: random.Random) -> Conversation:
     """A chat of one to twelve turns in any order of skills."""
-    known = facts.draw_different(rng, rng.randint(1, 8)) if rng.random() < 0.15 else []
+    count = rng.choice((1, 2, 3, 5, 8, 12, 20)) if rng.random() < 0.22 else 0
+    known = facts.draw_different(rng, count)
     chat = _Chat(rng, _system(rng, known), known)
     if rng.random() < 0.25:
         chat.add(typed(rng, smalltalk.GREETING.says), say(rng, smalltalk.GREETING.reply))
