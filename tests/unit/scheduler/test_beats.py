@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.scheduler.beats import LEAST_MS, Beat
-from actors.scheduler.state import Effect, Send, Tick
-from contracts.scheduling import DropRun, StartRun
+from actors.scheduler.state import Effect, Heard, Send, Tick
+from contracts.scheduling import DropRun, StartRun, WorkerGone
 from tests.unit.scheduler.test_machine import Pool
 
 MOST_MS = 700
@@ -16,7 +16,11 @@ class Beating(Pool):
     """Two workers that report every 100 ms while the scheduler ticks every 50."""
 
     def beat(
-        self, ms: int, *workers: str, runs: dict[str, dict[str, int]] | None = None
+        self,
+        ms: int,
+        *workers: str,
+        runs: dict[str, dict[str, int]] | None = None,
+        seen: int | None = None,
     ) -> list[Effect]:
         """Let time pass while `workers` report; return what the machine did."""
         done: list[Effect] = []
@@ -24,7 +28,7 @@ class Beating(Pool):
             self.now_ms += 50
             if self.now_ms % 100 == 0:
                 for worker in workers:
-                    done += self.report(worker, runs=(runs or {}).get(worker, {}))
+                    done += self.report(worker, runs=(runs or {}).get(worker, {}), seen=seen)
             done += self.tell(Tick())
         return done
 
@@ -101,16 +105,28 @@ def test_scheduler_that_slept_blames_nobody() -> None:
 
 
 def test_stall_of_a_worker_is_borne_while_no_other_has_room() -> None:
-    pool = running_on_a()
-    pool.submit("more")
-    pool.submit("most")
-    busy = {"gpu_b": dict.fromkeys(("more", "most"), 1)}
-    placed = {run: worker for run, (worker, _) in pool.started.items()}
-    full = {"gpu_b": {run: 1 for run, worker in placed.items() if worker == "gpu_b"}}
-    pool.beat(600, "gpu_b", runs=full or busy)
-    moved = [run for run, (worker, _) in pool.started.items() if worker != placed[run]]
-    room = 2 - len(full["gpu_b"])
-    assert len(moved) <= room
+    pool = Beating()
+    pool.beat(3_000, "gpu_a", "gpu_b")
+    for run_id in ("one", "two", "three"):
+        pool.submit(run_id)
+    placed = {run_id: worker for run_id, (worker, _) in pool.started.items()}
+    kept = {w: {r: 3 for r, at in placed.items() if at == w} for w in ("gpu_a", "gpu_b")}
+    full = max(kept, key=lambda worker: len(kept[worker]))
+    other = "gpu_a" if full == "gpu_b" else "gpu_b"
+    pool.beat(300, "gpu_a", "gpu_b", runs=kept)
+    pool.beat(MOST_MS - 50, other, runs=kept)
+    assert {run_id: worker for run_id, (worker, _) in pool.started.items()} == placed
+
+
+def test_start_is_said_once_to_the_successor_of_a_dead_worker() -> None:
+    pool = Beating()
+    pool.beat(1_000, "gpu_a", "gpu_b")
+    pool.submit("run")
+    pool.beat(900, "gpu_a", "gpu_b", seen=0)
+    effects = pool.tell(Heard(WorkerGone(worker="gpu_a", reason="exit")))
+    assert [worker for worker, _ in starts(effects)] == ["gpu_b"]
+    assert starts(pool.beat(900, "gpu_b", seen=0)) == []
+    assert len(starts(pool.beat(200, "gpu_b", seen=0))) == 1
 
 
 @given(st.lists(st.integers(min_value=1, max_value=2_000), min_size=1, max_size=400))
