@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 AXE: Final = Path(__file__).parents[2] / "edge/web/node_modules/axe-core/axe.min.js"
 RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# Whatever may be pressed or written in, on the page or in an open dialog, and sticks out.
-STICKS_OUT: Final = """() => ['button', 'a[href]', 'input', 'textarea', 'h1', 'h2']
+# Whatever may be read, pressed or written in, on the page or in an open dialog, and sticks out.
+STICKS_OUT: Final = """() => ['button', 'a[href]', 'input', 'textarea', 'h1', 'h2', 'p', 'li']
   .flatMap((kind) => [...document.querySelectorAll(kind)])
   .filter((each) => each.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
   .filter((each) => !each.closest('.unseen, .skip, .code, .table, .math'))

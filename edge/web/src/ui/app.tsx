@@ -32,7 +32,7 @@ function Chats({ parley }: { readonly parley: Parley }) {
   const [folded, setFolded] = useState(false);
   const dropping = useDrops(parley);
   const chat = state.chats.find((each) => each.chatId === state.chatId);
-  const title = chat?.title || (state.chatId === null ? "New chat" : "Untitled chat");
+  const title = chat?.title || nameless(state);
 
   useEffect(() => {
     document.title = state.chatId === null ? "Parley" : `${title} · Parley`;
@@ -104,6 +104,11 @@ function isEmpty({ messages, answering, loading, missing }: PageState): boolean 
   return messages.length === 0 && answering === null && !loading && !missing;
 }
 
+function nameless({ chatId, missing }: PageState): string {
+  if (missing) return "No such chat";
+  return chatId === null ? "New chat" : "Untitled chat";
+}
+
 function openMenu(): boolean {
   return document.querySelector("[popover]:popover-open") !== null;
 }
@@ -133,7 +138,7 @@ function perform(parley: Parley, command: Command): void {
   }
 }
 
-const LAST_COPY = ".part:last-child > .exchange:last-child .turn.answer [data-copies]";
+const LAST_COPY = ".stretch:last-child > .exchange:last-child .turn.answer [data-copies]";
 
 /** Opens the last question for a change. */
 export function editLast(parley: Parley): void {

@@ -79,7 +79,7 @@ export function Conversation({ parley, state }: ConversationProps) {
           {state.loading && <p class="lead">Loading…</p>}
           {state.earlier !== null && <Earlier parley={parley} root={frame} at={state.earlier} />}
           {parts.list.map((part) => (
-            <div class="part" key={part.key}>
+            <div class="stretch" key={part.key}>
               {part.exchanges.map((exchange) => {
                 const last = exchange === shown.at(-1);
                 return (
@@ -102,7 +102,7 @@ export function Conversation({ parley, state }: ConversationProps) {
             </div>
           ))}
           {loose && (
-            <div class="part">
+            <div class="stretch">
               <Turns
                 parley={parley}
                 question={null}

@@ -20,7 +20,7 @@ export const KEYS: readonly (readonly [Command | "send" | "line", string, string
   ["search", "Ctrl K", "Search"],
   ["previous", "Alt ↑", "Chat above"],
   ["next", "Alt ↓", "Chat below"],
-  ["edit", "↑ in an empty field", "Edit the last question"],
+  ["edit", "↑", "Edit the last question (field empty)"],
   ["copy", "Ctrl Shift C", "Copy the last answer"],
   ["field", "Shift Esc", "To the message field"],
   ["help", "Ctrl /", "This list"],
