@@ -1,4 +1,8 @@
-"""A limit on failures by key: who guesses passwords must wait."""
+"""A limit on failures by key: who guesses passwords must wait.
+
+Each edge counts by itself, in memory: behind a balancer of n edges a guesser has up to n times the
+attempts, and none is remembered when an edge starts again.
+"""
 
 from collections import OrderedDict
 from ipaddress import AddressValueError, IPv6Address, IPv6Network
