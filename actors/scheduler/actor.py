@@ -45,8 +45,11 @@ from contracts.subjects import (
 
 _log = structlog.get_logger()
 _TICK_S = 0.05
-_BREATH = 256
-"""After so many messages the lease is renewed and requests are heard, however many are left."""
+_BREATH = 64
+"""After so many messages the lease is renewed and requests are answered, however many are left."""
+
+_PENDING_MIN = 65_536
+"""So many runs may be unacknowledged in any case; else twice as many as may wait."""
 
 
 class _Keeper:
@@ -84,7 +87,8 @@ class SchedulerActor:
     """Schedules one pool while it holds the pool's lease; else it stands by.
 
     The inbox is bounded by what fills it: the consumer's `max_pending`, and one report of
-    each worker per 100 ms; each batch is handled before the next is awaited. The lease is kept
+    each worker per 100 ms; each batch is handled before the next is awaited. Requests have an
+    inbox of their own, which is emptied first: who is refused learns it at once. The lease is kept
     over `lease_bus`, where one is given.
     """
 
@@ -108,6 +112,7 @@ class SchedulerActor:
         self._token_log = log
         self._hands = self._new_hands()
         self._inbox: deque[SchedulerMessage] = deque()
+        self._requests: deque[Asked] = deque()
         self._filled = asyncio.Event()
         self._numbers = itertools.count(1)
         self._term = 0
@@ -152,6 +157,7 @@ class SchedulerActor:
         _log.info("scheduling", pool=self._config.pool, term=term)
         self._term = term
         self._inbox.clear()
+        self._requests.clear()
         self._hands = self._new_hands()
         metrics.ACTIVE.labels(self._config.pool).set(1)
         try:
@@ -188,6 +194,7 @@ class SchedulerActor:
                 run_queue_filter(pool),
                 self._receive,
                 redeliver_all=True,
+                max_pending=max(_PENDING_MIN, 2 * self._config.queue_max),
             )
             held.push_async_callback(runs.stop)
             async with asyncio.TaskGroup() as group:
@@ -201,7 +208,7 @@ class SchedulerActor:
         next_tick_ms = 0
         keeper = _Keeper(journal, self._hands, self._clock)
         while not keeper.replaced:
-            if not self._inbox:
+            if not self._inbox and not self._requests:
                 self._filled.clear()
                 await self._wait_for_work()
             mono_ms = self._clock.monotonic_ms()
@@ -209,21 +216,35 @@ class SchedulerActor:
                 next_tick_ms = mono_ms + int(_TICK_S * 1000)
                 self._inbox.append(Tick())
             now_ms = self._clock.now_ms()
-            for number in range(1, len(self._inbox) + 1):
+            for number in range(1, max(2, len(self._inbox) + 1)):
                 if number % _BREATH == 0:
                     await asyncio.sleep(0)
+                    now_ms = self._clock.now_ms()
                 if not self._lease.held:
                     return
-                for effect in machine.handle(self._inbox.popleft(), now_ms):
-                    if isinstance(effect, Settle):
-                        keeper.settles.append(effect)
-                    elif not self._hands.perform_now(effect):
-                        group.create_task(self._later(effect))
+                while self._requests:
+                    self._perform(machine, self._requests.popleft(), now_ms, keeper, group)
+                if self._inbox:
+                    self._perform(machine, self._inbox.popleft(), now_ms, keeper, group)
             if not keeper.busy:
                 entry = machine.journal_entry(now_ms)
                 if entry is not None or keeper.settles:
                     keeper.busy = True
                     group.create_task(self._keep(keeper, entry))
+
+    def _perform(
+        self,
+        machine: SchedulerMachine,
+        message: SchedulerMessage,
+        now_ms: int,
+        keeper: _Keeper,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        for effect in machine.handle(message, now_ms):
+            if isinstance(effect, Settle):
+                keeper.settles.append(effect)
+            elif not self._hands.perform_now(effect):
+                group.create_task(self._later(effect))
 
     async def _wait_for_work(self) -> None:
         try:
@@ -272,6 +293,7 @@ class SchedulerActor:
 
     def _ask(self, inbound: Inbound) -> None:
         try:
-            self._put(Asked(decode(inbound.data, SchedulerRequest), inbound.reply))
+            self._requests.append(Asked(decode(inbound.data, SchedulerRequest), inbound.reply))
+            self._filled.set()
         except BadMessage as error:
             _log.warning("request does not decode", error=str(error))

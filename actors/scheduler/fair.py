@@ -410,12 +410,13 @@ class FairOrder:
             tier.rest = known.rest if known.weight == tier.weight else 0
             tier.resumed = known.waiting
         owners = {(account.tier, account.user_id) for account in accounts.values()}
-        for key, state in users.items():
-            tier = self._tiers.get(state.tier)
-            if tier is None:
-                continue
-            if state.waiting or state.tag > tier.virtual or key in owners:
-                tier.resume(state.user_id, state.tag, waiting=state.waiting)
+        for name, tier in self._tiers.items():
+            tier.resume(
+                (state.user_id, state.tag, state.waiting)
+                for key, state in users.items()
+                if state.tier == name
+                and (state.waiting or state.tag > tier.virtual or key in owners)
+            )
         for run_id, account in accounts.items():
             tier = self._tier_of(account.tier)
             user = tier.user(account.user_id)

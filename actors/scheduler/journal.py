@@ -74,9 +74,10 @@ class Recollection:
         self._holds: dict[str, HoldRecord] = {}
         self._sums = (0, 0, 0, 0, 0)
         for entry in entries:
-            self._take(entry)
+            self.take(entry)
 
-    def _take(self, entry: JournalEntry) -> None:
+    def take(self, entry: JournalEntry) -> None:
+        """Take note of the next entry."""
         self.virtual = max(self.virtual, entry.virtual)
         self.tiers.update((tier.name, tier) for tier in entry.tiers)
         self.users.update(((user.tier, user.user_id), user) for user in entry.users)

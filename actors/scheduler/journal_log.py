@@ -78,26 +78,28 @@ class JournalLog:
         self._last = last.seq
         try:
             self._since = decode(last.data, JournalEntry).since
-            return Recollection(await self._entries(self._since, last.seq))
+            return await self._recollected(self._since, last.seq)
         except BadMessage as error:
             _log.error("journal does not decode, begun anew", error=str(error))
             self._since = 0
             return Recollection()
 
-    async def _entries(self, seq: int, end: int) -> list[JournalEntry]:
-        """Return the entries up to stream sequence `end`; a replica that is behind is asked
-        again. Raises BadMessage, BusUnavailable."""
+    async def _recollected(self, seq: int, end: int) -> Recollection:
+        """Return what the entries up to stream sequence `end` say; a replica that is behind is
+        asked again. Others have their turn after each entry: the lease must be renewed
+        meanwhile. Raises BadMessage, BusUnavailable."""
         give_up_ms = self._clock.monotonic_ms() + _PATIENCE_MS
-        found: list[JournalEntry] = []
+        known = Recollection()
         while seq <= end:
             part = await self._bus.range(
                 JOURNAL_STREAM, self._subject, from_seq=max(1, seq), limit=_RANGE
             )
             for stored in part:
-                found.append(decode(stored.data, JournalEntry))
+                known.take(decode(stored.data, JournalEntry))
                 seq = stored.seq + 1
+                await self._clock.sleep(0)
             if not part:
                 if self._clock.monotonic_ms() >= give_up_ms:
                     raise BusUnavailable(f"{JOURNAL_STREAM}: replicas stay behind the leader")
                 await self._clock.sleep(_PAUSE_S)
-        return found
+        return known

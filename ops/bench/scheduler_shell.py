@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+import uvloop
 from prometheus_client import REGISTRY
 
 from actors.runtime.clock import SystemClock
@@ -18,9 +20,18 @@ from contracts.codec import decode, encode
 from contracts.errors import BusUnavailable
 from contracts.ports.bus import Inbound
 from contracts.runs import TIERS, RunOutcome, RunSpec, Sampling, Usage
-from contracts.scheduling import RunBegan, RunSettled, StartRun, WorkerCommand, WorkerReport
-from contracts.subjects import run_queue, scheduler_workers, worker_commands
+from contracts.scheduling import (
+    Allowance,
+    AskAllowance,
+    RunBegan,
+    RunSettled,
+    StartRun,
+    WorkerCommand,
+    WorkerReport,
+)
+from contracts.subjects import run_queue, scheduler_requests, scheduler_workers, worker_commands
 from ops.nats_server import facts_of, prepare, program
+from ops.old_objects import OldObjects
 from ops.ports import free_port
 from ops.streams import declare_streams
 
@@ -29,18 +40,25 @@ _WORKERS = 8
 _SLOTS = 64
 _PORT_WAIT_S = 10.0
 _WINDOW = 256
+_KNOCK_S = 0.01
+_DEEP_S = 3.0
+"""So long newcomers are refused before any run is dispatched."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShellFigures:
     """What went through NATS: runs settled, how many a second, and processor time of the
     scheduler's process a run; then how long a standby took from its start to its first dispatch
-    with half of the queue left."""
+    with three quarters of the queue left. `refused` is how many prompts were refused from the
+    moment when all were queued to that take-over, with the median, the 99th percentile and the
+    longest time that the answer took, milliseconds."""
 
     runs: int
     runs_s: int
     cpu_us: int
     takeover_ms: int
+    refused: int
+    refused_ms: tuple[float, float, float]
 
 
 class _Workers:
@@ -103,7 +121,30 @@ def _work(url: str, ready: "multiprocessing.synchronize.Event") -> None:
                 workers.report()
             await asyncio.sleep(0.1)
 
-    asyncio.run(work())
+    uvloop.run(work())
+
+
+def _knock(url: str, ready: "multiprocessing.synchronize.Event", answers: Connection) -> None:
+    """Ask for a place as an edge does, every 10 ms while `ready` is set, and send how long each
+    refusal took (the target of a process)."""
+
+    async def knock() -> None:
+        bus = await NatsBus.connect([url], name="edge", clock=SystemClock())
+        took: list[float] = []
+        number = 0
+        await asyncio.to_thread(ready.wait)
+        while ready.is_set():
+            number += 1
+            ask = AskAllowance(user_id=f"user_{number}", tier="free", wanted=True)
+            began_s = time.perf_counter()
+            data = await bus.request(scheduler_requests(_POOL), encode(ask), timeout_s=10.0)
+            if decode(data, Allowance).problem is not None:
+                took.append((time.perf_counter() - began_s) * 1_000)
+            await asyncio.sleep(_KNOCK_S)
+        answers.send(took)
+        await bus.close()
+
+    uvloop.run(knock())
 
 
 async def measure_shell(home: Path, runs: int) -> ShellFigures:
@@ -114,22 +155,31 @@ async def measure_shell(home: Path, runs: int) -> ShellFigures:
         str(program()), "-c", str(config), stdout=nowhere, stderr=nowhere
     )
     context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    known = facts_of(home) or facts
-    workers = context.Process(target=_work, args=(known.url("operator"), ready), daemon=True)
+    ready, knocking = context.Event(), context.Event()
+    answers, theirs = context.Pipe(duplex=False)
+    url = (facts_of(home) or facts).url("operator")
+    others = [
+        context.Process(target=_work, args=(url, ready), daemon=True),
+        context.Process(target=_knock, args=(url, knocking, theirs), daemon=True),
+    ]
     clock = SystemClock()
     try:
         async with AsyncExitStack() as held:
-            bus = await _connected(known.url("operator"), clock)
+            bus = await _connected(url, clock)
             held.push_async_callback(bus.close)
+            lease_bus = await _connected(url, clock)
+            held.push_async_callback(lease_bus.close)
             await declare_streams(bus)
             await _queue(bus, runs)
-            workers.start()
-            return await _settle(bus, clock, runs, ready)
+            for other in others:
+                other.start()
+            rig = _Rig(bus, lease_bus, clock, runs, ready, knocking)
+            return await _settle(rig, answers)
     finally:
-        if workers.pid is not None:
-            workers.kill()
-            workers.join()
+        for other in others:
+            if other.pid is not None:
+                other.kill()
+                other.join()
         server.terminate()
         await server.wait()
 
@@ -168,44 +218,73 @@ async def _queue(bus: NatsBus, runs: int) -> None:
             group.create_task(append())
 
 
-async def _settle(
-    bus: NatsBus,
-    clock: SystemClock,
-    runs: int,
-    ready: "multiprocessing.synchronize.Event",
-) -> ShellFigures:
-    """Let one scheduler take the whole queue, settle half of it, and another the rest."""
-    config = SchedulerConfig(
-        pool=_POOL, model="m", context_length=4_096, queue_max=runs + 1, notices_max=0
-    )
+@dataclass(frozen=True, slots=True)
+class _Rig:
+    """What the schedulers of a measurement need, and what starts the other processes."""
 
-    def scheduler(name: str) -> SchedulerActor:
-        log = BusTokenLog(bus, clock)
-        return SchedulerActor(config, bus=bus, log=log, clock=clock, actor_id=name)
+    bus: NatsBus
+    lease_bus: NatsBus
+    clock: SystemClock
+    runs: int
+    ready: "multiprocessing.synchronize.Event"
+    knocking: "multiprocessing.synchronize.Event"
 
-    first = scheduler("first")
+    def scheduler(self, name: str) -> SchedulerActor:
+        """Return a scheduler for which the queue is just full: newcomers are refused."""
+        return SchedulerActor(
+            SchedulerConfig(
+                pool=_POOL,
+                model="m",
+                context_length=4_096,
+                queue_max=self.runs,
+                notices_max=0,
+            ),
+            bus=self.bus,
+            log=BusTokenLog(self.bus, self.clock),
+            clock=self.clock,
+            actor_id=name,
+            lease_bus=self.lease_bus,
+        )
+
+
+async def _settle(rig: _Rig, answers: Connection) -> ShellFigures:
+    """Let one scheduler take the whole queue, settle a quarter of it, and another go on."""
+    old = OldObjects()
+    setting_aside = asyncio.create_task(old.run())
+    first = rig.scheduler("first")
     running = asyncio.create_task(first.run())
-    await _until(lambda: first.info(0, "").running >= runs)
-    ready.set()
+    await _until(lambda: first.info(0, "").running >= rig.runs)
+    rig.knocking.set()
+    await asyncio.sleep(_DEEP_S)
+    rig.ready.set()
     await _until(lambda: _count("settled") > 0)
     settled, cpu_s, wall_s = _count("settled"), time.process_time(), time.monotonic()
-    await _until(lambda: _count("settled") >= runs // 2)
+    await _until(lambda: _count("settled") >= rig.runs // 4)
     settled = _count("settled") - settled
     cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - wall_s
+    rig.knocking.clear()
+    took = await asyncio.to_thread(answers.recv)
     await first.stop()
     await running
     dispatched, began_s = _count("dispatched"), time.monotonic()
-    second = scheduler("second")
+    second = rig.scheduler("second")
     running = asyncio.create_task(second.run())
     await _until(lambda: _count("dispatched") > dispatched)
     takeover_ms = round((time.monotonic() - began_s) * 1000)
     await second.stop()
     await running
+    await old.stop()
+    await setting_aside
+    took.sort()
     return ShellFigures(
         runs=settled,
         runs_s=round(settled / wall_s),
         cpu_us=round(cpu_s * 1_000_000 / max(1, settled)),
         takeover_ms=takeover_ms,
+        refused=len(took),
+        refused_ms=(took[len(took) // 2], took[len(took) * 99 // 100], took[-1])
+        if took
+        else (0.0, 0.0, 0.0),
     )
 
 

@@ -274,24 +274,24 @@ def never_settles(patch: pytest.MonkeyPatch) -> None:
 
 def forgetful(patch: pytest.MonkeyPatch) -> None:
     """A successor is told no tags of users."""
-    kept = Recollection._take
+    kept = Recollection.take
 
     def take(self: Recollection, entry: Any) -> None:
         kept(self, entry)
         self.users.clear()
 
-    patch.setattr(Recollection, "_take", take)
+    patch.setattr(Recollection, "take", take)
 
 
 def accounts_lost(patch: pytest.MonkeyPatch) -> None:
     """A successor does not know what was charged."""
-    kept = Recollection._take
+    kept = Recollection.take
 
     def take(self: Recollection, entry: Any) -> None:
         kept(self, entry)
         self.accounts.clear()
 
-    patch.setattr(Recollection, "_take", take)
+    patch.setattr(Recollection, "take", take)
 
 
 def settlements_lost(patch: pytest.MonkeyPatch) -> None:
