@@ -1,7 +1,8 @@
 """The event stream of a run: from its log while there is one, else from history."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -10,7 +11,7 @@ from contracts.errors import BusUnavailable, LogGone
 from contracts.events import MessageDelta, MessageSnapshot, NumberedEvent
 from contracts.ports.clock import Clock
 from contracts.ports.history import History
-from contracts.ports.token_log import LogReader, LogState, TokenLog
+from contracts.ports.token_log import LogBatch, LogReader, LogState, TokenLog
 from contracts.records import RunRecord
 from contracts.session import PromptAccepted
 from edge.metrics import EVENTS_SENT, FIRST_TOKEN_S
@@ -21,6 +22,10 @@ from edge.sse import RETRY, EventEncoder
 from edge.streaming import EVENT_STREAM_HEADERS, OpenStreams, Stream
 
 _TERMINAL_DUE_MS = 30_000
+_ENDED_S = 5.0
+"""How long the log of a run that has ended may say nothing: what is left of it may be dropped
+while it is opened."""
+
 _SENT = EVENTS_SENT.labels("run")
 _FIRST_TOKEN = FIRST_TOKEN_S.labels("run")
 
@@ -97,6 +102,7 @@ class RunStreams:
             after=after,
             reader=reader,
             held=held,
+            ended=run.state != "active",
         )
 
     async def _state(self, run: RunRecord) -> LogState | None:
@@ -148,6 +154,7 @@ class _RunStream:
         "_after",
         "_arrived_s",
         "_chat_id",
+        "_ended",
         "_headers",
         "_held",
         "_reader",
@@ -166,7 +173,9 @@ class _RunStream:
         held: AsyncExitStack | None = None,
         headers: tuple[tuple[bytes, bytes], ...] = (),
         arrived_s: float | None = None,
+        ended: bool = False,
     ) -> None:
+        self._ended = ended
         self._runs = runs
         self._chat_id = chat_id
         self._run_id = run_id
@@ -193,12 +202,13 @@ class _RunStream:
         if self._reader is not None:
             try:
                 with self._runs.watch.reading(self._run_id) as waiting:
-                    async for batch in self._reader.batches():
+                    batches = self._reader.batches()
+                    async for batch in _in_time(batches) if self._ended else batches:
                         if batch.events:
                             waiting.saw(batch.events)
                             last = batch.events[-1].seq
                             await self._write_events(stream, encoder, batch.events)
-            except LogGone:
+            except (LogGone, TimeoutError):
                 pass
             else:
                 return
@@ -229,6 +239,17 @@ class _RunStream:
         if self._arrived_s is not None and _has_text(events):
             _FIRST_TOKEN.observe(time.monotonic() - self._arrived_s)
             self._arrived_s = None
+
+
+async def _in_time(batches: AsyncIterator[LogBatch]) -> AsyncIterator[LogBatch]:
+    """Yield what the log of an ended run has. Raises TimeoutError when nothing more comes."""
+    while True:
+        try:
+            async with asyncio.timeout(_ENDED_S):
+                batch = await anext(batches)
+        except StopAsyncIteration:
+            return
+        yield batch
 
 
 def _from_snapshot(events: Sequence[NumberedEvent], last: int) -> Sequence[NumberedEvent]:

@@ -276,7 +276,9 @@ class BusLogReader:
 
 
 def _shown(snapshot: LogSnapshot) -> list[NumberedEvent]:
-    shown = [NumberedEvent(seq=snapshot.seq, event=MessageSnapshot(text=snapshot.text))]
-    if snapshot.started is not None:
-        shown.insert(0, NumberedEvent(seq=snapshot.started_seq, event=snapshot.started))
-    return shown
+    """Return what stands for the events up to the snapshot's: no two of one number."""
+    text = NumberedEvent(seq=snapshot.seq, event=MessageSnapshot(text=snapshot.text))
+    if snapshot.started is None:
+        return [text]
+    started = NumberedEvent(seq=snapshot.started_seq, event=snapshot.started)
+    return [started] if snapshot.started_seq == snapshot.seq else [started, text]

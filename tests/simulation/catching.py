@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from tests.simulation import bugs_around  # noqa: F401  registers its own
 from tests.simulation.bugs import BUGS, Bug
 from tests.simulation.shrinking import outcome
 from tests.simulation.story import draw

@@ -159,7 +159,7 @@ def draw(seed: int, *, short: bool = False) -> Story:
     log_age_s = rng.uniform(7.0, 10.0) if rng.random() < 0.15 else 0.0
     if log_age_s:
         disasters = [replace(d, lasts_s=min(d.lasts_s, log_age_s / 4)) for d in disasters]
-    return Story(
+    story = Story(
         seed=seed,
         folding=folding,
         log_age_s=log_age_s,
@@ -172,6 +172,19 @@ def draw(seed: int, *, short: bool = False) -> Story:
         disasters=tuple(disasters),
         engines=tuple(_engine_faults(rng)),
     )
+    return _with_late_windows(rng, story) if log_age_s else story
+
+
+def _with_late_windows(rng: random.Random, story: Story) -> Story:
+    """Return a story whose first prompt is answered for longer than its log is kept, and read
+    by somebody who comes when the beginning is gone."""
+    (first, *rest), *others = story.people
+    late = tuple(
+        Window(story.log_age_s + 2 * rng.random(), rng.choice((None, 0, rng.randrange(1, 12))))
+        for _ in range(2)
+    )
+    first = replace(first, max_tokens=rng.randrange(100, 120), windows=(*first.windows, *late))
+    return replace(story, eos_every=0, people=((first, *rest), *others))
 
 
 def _wordier(rng: random.Random, prompts: tuple[Prompted, ...]) -> tuple[Prompted, ...]:

@@ -9,29 +9,41 @@ from tests.simulation.bugs import BUGS, Bug
 from tests.simulation.catching import SEEDS, catch
 
 CAUGHT_BY = {
-    "an entry is appended without a fence": 82,
-    "a claim does not mind a newer one": 30,
-    "an append whose answer was lost is simply repeated": 8,
-    "a fenced writer takes the newer claim for its own": 82,
-    "a reader does not see a gap": 7,
-    "a lease is believed in for ever": 75,
-    "a run's end is acknowledged when it comes": 14,
-    "a log is closed without a claim": 59,
+    "an entry is appended without a fence": 30,
+    "a claim does not mind a newer one": 12,
+    "an append whose answer was lost is simply repeated": 5,
+    "a fenced writer takes the newer claim for its own": 30,
+    "a reader does not see a gap": 3,
+    "a reader never looks for what the live subject lost": 6,
+    "a lease is believed in for ever": 63,
+    "a prompt is accepted before it is stored": 6,
+    "a run's end is acknowledged when it comes": 234,
     "the key of an earlier prompt is not looked for": 25,
-    "a prompt is refused although it may be stored": 9,
-    "a stop is taken and not passed on": 126,
-    "a retry is never due": 5,
-    "a run is acknowledged when it is given to a worker": 44,
-    "a stall is not noticed": 29,
-    "a queued run that is cancelled stays in the queue": 9,
-    "a successor begins the answer again": 24,
-    "a successor has the whole of max_tokens again": 29,
-    "a cancel is confirmed before the engine has let go": 20,
-    "an output that comes twice is taken twice": 17,
+    "a prompt is refused although it may be stored": 89,
+    "a stop is taken and not passed on": 138,
+    "a retry is never due": 2,
+    "a run is acknowledged when it is given to a worker": 83,
+    "a stall is not noticed": 11,
+    "a queued run that is cancelled stays in the queue": 31,
+    "a successor begins the answer again": 3,
+    "a successor has the whole of max_tokens again": 3,
+    "a cancel is confirmed before the engine has let go": 26,
+    "an output that comes twice is taken twice": 52,
     "a stop string may be cut in two by an entry": 10,
-    "a snapshot stands for one event more than it has": 9,
-    "a snapshot lacks the last word": 9,
-    "a cancelled answer may end in half a character": 31,
+    "a snapshot stands for one event more than it has": 6,
+    "a snapshot lacks the last word": 6,
+    "a cancelled answer may end in half a character": 227,
+    "a summary says that it reaches one turn further than it does": 5,
+    "a fold leaves out its first turn": 5,
+    "a prompt shows the turns that its summary has": 20,
+    "who lacks what the log dropped is told all that is left": 38,
+    "an append that timed out counts as stored": 5,
+    "a claim is never renewed": 314,
+    "a reader that finds a hole goes on behind it": 25,
+    "a full queue is taken for one that has the run": 25,
+    "a partition is taken again while its actors still stop": 261,
+    "a second early cancel puts the first out of mind": 289,
+    "a log is closed without a claim": 236,
 }
 """The seed that caught a bug last time, where it was not the first. It is tried first: as the
 code changes another may take its place."""
@@ -51,4 +63,4 @@ def test_planted_bug_is_caught(bug: Bug) -> None:
 
 
 def test_there_are_bugs_of_every_room() -> None:
-    assert len(BUGS) >= 25
+    assert len(BUGS) >= 40

@@ -17,6 +17,10 @@ FOUND = {
 SHORT_FOUND = {
     26: "a cancelled answer kept what might have begun a stop string",
     29: "an engine that stalls for good looked like the emptiest and warmest one",
+    261: "a partition was taken again while its actors still stopped",
+    289: "a second cancel ahead of its prompt put the first out of mind",
+    2616: "a snapshot without text had the number of the start that was told with it",
+    2067: "a reader of an ended run waited for a log that was dropped while it was opened",
 }
 """Seeds that found something, of the usual and of the short stories, and what; they stay."""
 
