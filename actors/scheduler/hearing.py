@@ -67,8 +67,10 @@ class Hearing:
         run.accepted = True
         if line.started:
             self._mark_began(run)
+        if line.tokens != run.reported:
+            run.reported, run.heard_ms = line.tokens, now_ms
         if line.tokens > run.tokens:
-            run.tokens, run.heard_ms = line.tokens, now_ms
+            run.tokens = line.tokens
             self._pool.order.progressed(run, line.tokens, now_ms)
             if self._pool.gate is not None:
                 self._pool.gate.progressed(run)

@@ -185,8 +185,8 @@ class Run:
     stays true while no claim on its log can exist, so that the first worker need not read.
     `losses` counts workers lost under it, `rejections` workers that would not take it. `retry`:
     its ending failed and is to be repeated. `heard_ms` is when its worker last showed progress,
-    `tokens` the count then. `front`: it has lost a worker, and goes before fresh runs of its
-    tier.
+    `tokens` the most it ever had, `reported` the count that its worker said last. `front`: it
+    has lost a worker, and goes before fresh runs of its tier.
 
     For the order: `predicted` output tokens, `kv_need` tokens of memory, `home` the worker
     whose cache has `home_hit` tokens of its prompt, `queued_ms` since when it waits, `skips`
@@ -210,6 +210,7 @@ class Run:
     accepted: bool = False
     began: bool = False
     tokens: int = 0
+    reported: int = 0
     dispatched_ms: int = 0
     heard_ms: int = 0
     cancel: bool = False

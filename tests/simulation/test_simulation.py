@@ -19,6 +19,7 @@ SHORT_FOUND = {
     29: "an engine that stalls for good looked like the emptiest and warmest one",
     261: "a partition was taken again while its actors still stopped",
     289: "a second cancel ahead of its prompt put the first out of mind",
+    2886: "an answer begun anew seemed to stall until it was longer than it had been",
     2616: "a snapshot without text had the number of the start that was told with it",
     2067: "a reader of an ended run waited for a log that was dropped while it was opened",
 }
