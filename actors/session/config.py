@@ -30,7 +30,8 @@ class ModelContext:
 
     `context_length` bounds prompt and output together, in tokens. `output_reserve` is the
     share of it that a prompt never takes; `max_output` caps an answer whose request names no
-    limit. `shares` are of the rest, the prompt's room.
+    limit. `shares` are of the rest, the prompt's room. `quotes_known`: an older turn is quoted
+    also where the summary tells it, to a model too small to find it there.
     """
 
     model: str
@@ -41,6 +42,7 @@ class ModelContext:
     max_output: int
     system_prompt: str = ""
     shares: Shares = field(default_factory=Shares)
+    quotes_known: bool = False
 
     @property
     def room(self) -> int:

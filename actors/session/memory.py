@@ -184,7 +184,8 @@ class Memory:
         end = place_of(path, shown[0].position) if shown else len(path)
         self._add_to_index(path[:end])
         found = self._index.search(terms_of(content), FOUND_MAX)
-        return chosen(found, material.summary, limit, lambda text: len(model.codec.encode(text)))
+        known = "" if model.quotes_known else material.summary
+        return chosen(found, known, limit, lambda text: len(model.codec.encode(text)))
 
     def _add_to_index(self, older: Sequence[Message]) -> None:
         """Index the exchanges of `older`, the beginning of a path, that are not yet in it."""

@@ -36,6 +36,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
             max_output=settings.max_output_tokens,
             system_prompt=settings.system_prompt,
             shares=_SHARES[settings.memory],
+            quotes_known=files.shipped,
         )
     config = SessionConfig(
         models=contexts,

@@ -1,5 +1,6 @@
 """The memory of a conversation: what prompts are made of, and when turns are folded."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
@@ -130,6 +131,19 @@ def test_older_turn_that_the_message_refers_to_is_quoted_with_its_number() -> No
     quote = "Quoted from earlier turns:\nTurn 2\nUser: My parrot is called Koko.\n"
     assert f"{quote}Assistant: Koko it is.\n\nwhat is my parrot called?" in text
     assert "Quoted" not in shown(ask(memory, path, "and what else?"))
+
+
+@pytest.mark.parametrize(("quotes_known", "quotes"), [(False, 0), (True, 1)])
+def test_turn_that_the_summary_tells_is_quoted_only_to_a_model_that_needs_it(
+    quotes_known: bool, quotes: int
+) -> None:
+    path = said(12)
+    path[2] = Message(message_id="msg_2", chat_id="chat", position=2, role="user",
+                      content="My parrot is called Koko.", created_at_ms=2)  # fmt: skip
+    memory = remembering(path, summary_to(path[15], "- My parrot is called Koko."))
+    shows = dataclasses.replace(model(), quotes_known=quotes_known)
+    text = shown(memory.context(shows, path, "what is my parrot called?", (), SAMPLING))
+    assert text.count("Quoted") == quotes
 
 
 def test_turn_that_is_shown_word_for_word_is_not_quoted() -> None:
