@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from actors.runtime.log_reader import BusLogReader
 from actors.runtime.partition_machine import PartitionMachine
-from actors.runtime.token_log import BusRunWriter, BusTokenLog
+from actors.runtime.token_log import BusRunWriter
 from actors.session.cancelling import Cancelling
 from actors.session.effects import EffectRunner
 from actors.session.memory import Memory
@@ -98,15 +98,6 @@ def _sure_append(_: Any) -> Any:
                 return 1 << 30
 
     return settle
-
-
-@bug("a claim is never renewed", BusTokenLog, "__init__")
-def _old_claim(original: Any) -> Any:
-    def init(self: Any, bus: Any, clock: Any, *, renew_ms: int = 0) -> None:
-        del renew_ms
-        original(self, bus, clock, renew_ms=1 << 40)
-
-    return init
 
 
 @bug("a reader that finds a hole goes on behind it", BusLogReader, "_take_stored")

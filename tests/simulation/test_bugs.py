@@ -38,7 +38,6 @@ CAUGHT_BY = {
     "a prompt shows the turns that its summary has": 20,
     "who lacks what the log dropped is told all that is left": 38,
     "an append that timed out counts as stored": 5,
-    "a claim is never renewed": 314,
     "a reader that finds a hole goes on behind it": 25,
     "a full queue is taken for one that has the run": 25,
     "a partition is taken again while its actors still stop": 261,
