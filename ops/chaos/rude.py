@@ -30,7 +30,7 @@ _GROWTH_MAX = 64 << 20
 _STALLED = 'parley_edge_streams_ended_total{kind="run",why="slow"}'
 
 FLOOD_PROMPTS = 160
-_FLOOD_TOKENS = 300
+_FLOOD_TOKENS = 1_500
 _HALF_REQUESTS = 60
 _AT_ONCE = 160
 _FLOOD_END_S = 90.0
