@@ -24,6 +24,11 @@ class FoldWanted(Tagged, tag="fold"):
     replaces: int | None = None
     based_on: str | None = None
 
+    @property
+    def wish_id(self) -> str:
+        """What it is deduplicated and logged by."""
+        return self.fold_id
+
 
 class TitleWanted(Tagged, tag="title"):
     """Give a chat a title, in the background, made of its first exchange, the
@@ -40,6 +45,11 @@ class TitleWanted(Tagged, tag="title"):
     answer_id: str
     instead_of: str
     wanted_at_ms: int = 0
+
+    @property
+    def wish_id(self) -> str:
+        """What it is deduplicated and logged by."""
+        return self.title_id
 
 
 SummarizerWish = FoldWanted | TitleWanted

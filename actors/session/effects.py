@@ -149,12 +149,11 @@ class EffectRunner:
 
     async def _wish(self, wish: SummarizerWish) -> None:
         fold = isinstance(wish, FoldWanted)
-        wish_id = wish.fold_id if isinstance(wish, FoldWanted) else wish.title_id
         try:
-            await self._bus.append(fold_wishes(wish.chat_id), encode(wish), msg_id=wish_id)
+            await self._bus.append(fold_wishes(wish.chat_id), encode(wish), msg_id=wish.wish_id)
             (metrics.FOLDS_WANTED if fold else metrics.TITLES_WANTED).inc()
         except (BusUnavailable, StreamFull) as error:
-            _log.info("summarizer not asked", wish=wish_id, error=str(error))
+            _log.info("summarizer not asked", wish=wish.wish_id, error=str(error))
 
     async def _read_memory(self, effect: ReadMemory) -> MemoryRead:
         before = effect.before

@@ -21,7 +21,7 @@ Invariants:
 - a wish is acknowledged when nothing more will be done about it.
 
 Rooms: `state` (messages, effects), `machine` (one fold, step by step), `titling` (one title),
-`prompting` (what the model is asked), `checking` (what it may answer),
+`prompting` (what the model is asked), `background` (as which run), `checking` (what it may answer),
 `noting` (notes of a small model), `actor` (the shell),
 `effects` (its hands), `config`, `metrics`.
 """

@@ -129,8 +129,7 @@ class SummarizerHost:
         """Carry out one wish to its end. One that breaks an invariant, or whose turns the model's
         template does not take, is dropped: its chat's next fold has other turns."""
         folds = isinstance(wish, FoldWanted)
-        wish_id = wish.fold_id if isinstance(wish, FoldWanted) else wish.title_id
-        with structlog.contextvars.bound_contextvars(chat_id=wish.chat_id, wish_id=wish_id):
+        with structlog.contextvars.bound_contextvars(chat_id=wish.chat_id, wish_id=wish.wish_id):
             try:
                 how = await self._carry_out(wish)
                 _log.info("wish granted", how=how)

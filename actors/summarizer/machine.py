@@ -8,6 +8,7 @@ step are named by the wish: a repeated step finds the run that the first one que
 from dataclasses import dataclass
 
 from actors.runtime.notes import newest_within, notes_of, summary_of
+from actors.summarizer.background import background_run
 from actors.summarizer.checking import checked
 from actors.summarizer.config import SummarizerConfig
 from actors.summarizer.prompting import Exchange, exchanges_of, fitting
@@ -29,7 +30,6 @@ from actors.summarizer.state import (
     SummaryStored,
     TurnsRead,
 )
-from contracts.block_keys import prompt_keys
 from contracts.memory import FoldWanted
 from contracts.records import Summary
 from contracts.runs import RunSpec, Sampling
@@ -141,21 +141,17 @@ class FoldMachine:
         if not count:
             return (Finish("does not fit"),)
         last = self._left[count - 1].last
-        spec = RunSpec(
-            run_id=f"{self._wish.fold_id}-{last.position}-{self._try}",
-            pool=config.pool,
-            model=config.model,
-            user_id=self._wish.user_id,
-            prompt_tokens=tokens,
-            block_keys=prompt_keys(tokens),
+        spec = background_run(
+            config,
+            f"{self._wish.fold_id}-{last.position}-{self._try}",
+            self._wish.user_id,
+            tokens,
             sampling=Sampling(
                 max_tokens=output,
                 temperature=planned.temperature,
                 seed=last.position,
             ),
-            submitted_at_ms=now_ms,
-            tier="background",
-            deferrable=True,
+            now_ms=now_ms,
         )
         self._step = _Step(tuple(self._left[:count]), spec)
         return (RunModel(spec, max(1, self._give_up_at_ms - now_ms)),)

@@ -5,6 +5,7 @@ One run, greedy; whatever goes wrong, the chat keeps the title that it has.
 
 import unicodedata
 
+from actors.summarizer.background import background_run
 from actors.summarizer.config import SummarizerConfig
 from actors.summarizer.prompting import exchanges_of, title_prompt_of
 from actors.summarizer.state import (
@@ -24,7 +25,6 @@ from actors.summarizer.state import (
     TitleMessage,
     TitleSet,
 )
-from contracts.block_keys import prompt_keys
 from contracts.memory import TitleWanted
 from contracts.runs import RunOutcome, RunSpec, Sampling
 
@@ -102,17 +102,13 @@ class TitleMachine:
         tokens = title_prompt_of(config, exchange)
         if len(tokens) > config.context_length - _TITLE_TOKENS_MAX:
             return (Finish("does not fit"),)
-        self._spec = RunSpec(
-            run_id=self._wish.title_id,
-            pool=config.pool,
-            model=config.model,
-            user_id=self._wish.user_id,
-            prompt_tokens=tokens,
-            block_keys=prompt_keys(tokens),
+        self._spec = background_run(
+            config,
+            self._wish.title_id,
+            self._wish.user_id,
+            tokens,
             sampling=Sampling(max_tokens=_TITLE_TOKENS_MAX, temperature=0.0),
-            submitted_at_ms=now_ms,
-            tier="background",
-            deferrable=True,
+            now_ms=now_ms,
         )
         return self._run(self._spec, now_ms)
 
