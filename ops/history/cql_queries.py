@@ -224,14 +224,19 @@ DELETE_LISTED_RESPONSE = Query(
 )
 _KEY_OF = "user_id = ? AND idempotency_key = ?"
 CLAIM_RESPONSE_KEY = _insert(
-    "response_keys", ("user_id", "idempotency_key", "response_id"), kind=_LWT
+    "response_keys", ("user_id", "idempotency_key", "response_id", "made"), kind=_LWT
 )
 RESPONSE_KEY_SERIAL = Query(
-    f"SELECT response_id FROM response_keys WHERE {_KEY_OF}",  # noqa: S608 - own names
+    f"SELECT response_id, made FROM response_keys WHERE {_KEY_OF}",  # noqa: S608 - own names
     Kind.SERIAL_READ,
 )
 RECLAIM_RESPONSE_KEY = Query(
-    f"UPDATE response_keys SET response_id = ? WHERE {_KEY_OF} IF response_id = ?",  # noqa: S608
+    f"UPDATE response_keys SET response_id = ? WHERE {_KEY_OF} "  # noqa: S608 - own names
+    "IF response_id = ? AND made = false",
+    _LWT,
+)
+KEEP_RESPONSE_KEY = Query(
+    f"UPDATE response_keys SET made = true WHERE {_KEY_OF} IF response_id = ?",  # noqa: S608
     _LWT,
 )
 DELETE_RESPONSE_KEY = Query(

@@ -1,8 +1,9 @@
 """Responses of the API in CQL.
 
 A response is listed before it is made and unlisted after it is deleted, so the deletion of an
-account finds all of them; the claim of an idempotency key comes before both, and one whose
-response was never made gives way to the next.
+account finds all of them. The claim of an idempotency key comes before both and becomes final
+after both: until then it gives way to the next, so a maker that died holds no key, and of several
+at once the one whose claim became final stands.
 """
 
 # ruff: noqa: D102 - the port says what each call promises
@@ -13,6 +14,8 @@ from ops.history import cql_queries as q
 from ops.history.cql_link import CqlLink
 from ops.history.rows import from_row, to_row
 
+_TAKEN = "another response has this idempotency key"
+
 
 class CqlResponses:
     """The port's calls on responses."""
@@ -22,27 +25,35 @@ class CqlResponses:
 
     async def create_response(self, record: ResponseRecord) -> ResponseRecord:
         present = await self._response(q.RESPONSE_SERIAL, record.response_id)
-        if present is not None:
-            return present
+        if present is None:
+            if record.idempotency_key:
+                await self._claim_key(record)
+            await self._link.rows(q.INSERT_LISTED_RESPONSE, record.user_id, record.response_id)
+            if not await self._link.applied(q.INSERT_RESPONSE, *to_row(record)):
+                present = await self._response(q.RESPONSE_SERIAL, record.response_id)
         if record.idempotency_key:
-            await self._claim_key(record.user_id, record.idempotency_key, record.response_id)
-        await self._link.rows(q.INSERT_LISTED_RESPONSE, record.user_id, record.response_id)
-        if await self._link.applied(q.INSERT_RESPONSE, *to_row(record)):
-            return record
-        return await self._response(q.RESPONSE_SERIAL, record.response_id) or record
+            await self._keep_key(record)
+        return present or record
 
-    async def _claim_key(self, user_id: str, key: str, response_id: str) -> None:
-        if await self._link.applied(q.CLAIM_RESPONSE_KEY, user_id, key, response_id):
+    async def _claim_key(self, record: ResponseRecord) -> None:
+        """Take the key, also from a response that was not made yet: it may never be."""
+        user_id, key, response_id = record.user_id, record.idempotency_key, record.response_id
+        if await self._link.applied(q.CLAIM_RESPONSE_KEY, user_id, key, response_id, False):
             return
         claim = await self._link.row(q.RESPONSE_KEY_SERIAL, user_id, key)
         holder = claim[0] if claim is not None else ""
-        if holder == response_id:
-            return
-        made = await self._response(q.RESPONSE_SERIAL, holder) if holder else None
-        if made is not None or not await self._link.applied(
+        if holder != response_id and not await self._link.applied(
             q.RECLAIM_RESPONSE_KEY, response_id, user_id, key, holder
         ):
-            raise HistoryConflict("another response has this idempotency key")
+            raise HistoryConflict(_TAKEN)
+
+    async def _keep_key(self, record: ResponseRecord) -> None:
+        """Make the claim final. From here on nobody takes it; who lost it before lost the
+        response."""
+        user_id, key, response_id = record.user_id, record.idempotency_key, record.response_id
+        if not await self._link.applied(q.KEEP_RESPONSE_KEY, user_id, key, response_id):
+            await self._forget_response(record)
+            raise HistoryConflict(_TAKEN)
 
     async def _response(self, query: q.Query, response_id: str) -> ResponseRecord | None:
         row = await self._link.row(query, response_id)
@@ -53,7 +64,9 @@ class CqlResponses:
 
     async def response_by_key(self, user_id: str, idempotency_key: str) -> ResponseRecord | None:
         claim = await self._link.row(q.RESPONSE_KEY_SERIAL, user_id, idempotency_key)
-        return None if claim is None else await self._response(q.RESPONSE_SERIAL, claim[0])
+        if claim is None or claim[1] is False:
+            return None
+        return await self._response(q.RESPONSE_SERIAL, claim[0])
 
     async def finish_response(self, record: ResponseRecord) -> bool:
         return await self._link.applied(q.FINISH_RESPONSE, *to_row(record)[1:], record.response_id)
