@@ -94,14 +94,14 @@ class Person:
         await expect(self.stop_button).to_be_visible(timeout=PATIENCE_MS)
         longer = re.compile(rf"[\s\S]{{{beyond + 1},}}")
         await expect(self.text).to_have_text(longer, timeout=PATIENCE_MS)
-        return await self.text.inner_text()
+        return await self.text.text_content() or ""
 
     async def sees_the_end(self) -> str:
         """Wait until every question has its answer and nothing is written any more; return
         the newest answer's text."""
         await self.page.wait_for_function(ANSWERED, timeout=PATIENCE_MS)
         await expect(self.send_button).to_be_visible(timeout=PATIENCE_MS)
-        return await self.text.inner_text()
+        return await self.text.text_content() or ""
 
     async def reads_only_streams(self) -> None:
         """From now on the page gets no stored messages: all that it shows of an answer came to

@@ -92,7 +92,7 @@ async def test_stop_soon_after_sending_ends_it_with_no_more_text(
     assert (await guest.stored())[-1]["status"] == "cancelled"
     await guest.page.reload()
     await expect(guest.answer).to_contain_text("Stopped")
-    assert await guest.text.inner_text() == shown
+    assert await guest.sees_the_end() == shown
 
 
 async def test_stop_while_the_chat_is_made_gives_the_question_back(guest: Person) -> None:

@@ -77,3 +77,17 @@ async def test_new_chat_while_the_stack_is_gone_is_refused_in_words_and_can_be_s
     await guest.page.get_by_role("button", name="Send again").click()
     await guest.sees_writing()
     await guest.sees_the_end()
+
+
+async def test_settings_that_cannot_be_fetched_say_so_and_open_once_they_can(
+    guest: Person,
+) -> None:
+    page, code = guest.page, "**/assets/settings-*.js"
+    await page.route(code, lambda route: route.abort())
+    await page.reload()
+    await page.get_by_role("button", name="Account:").click()
+    await page.get_by_role("button", name="Settings").click()
+    await expect(page.get_by_role("alert")).to_contain_text("can't be fetched")
+    await page.unroute(code)
+    await expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_have_count(0)

@@ -30,6 +30,7 @@ const KINDS: Readonly<Partial<Record<ShjToken, string>>> = {
 const LONGEST = 60_000;
 const RANGES_MAX = 4_000;
 
+type Tokenize = (typeof import("@speed-highlight/core"))["tokenize"];
 type Coloured = readonly (readonly [name: string, range: StaticRange])[];
 
 /** Code that has all its text, with its grammar, and once it was near also with its colours. */
@@ -61,7 +62,12 @@ function showAsked(): void {
 async function show(code: Element): Promise<void> {
   near.add(code);
   let ranges = known.get(code);
-  if (ranges === undefined) known.set(code, (ranges = await rangesOf(code)));
+  if (ranges === undefined) {
+    const speed = await import("@speed-highlight/core").catch(() => null);
+    // Without the library it stays plain until it comes near again.
+    if (speed === null) return;
+    known.set(code, (ranges = await rangesOf(code, speed.tokenize)));
+  }
   if (!near.has(code)) return;
   forget();
   for (const [name, range] of ranges) highlight(name).add(range);
@@ -72,11 +78,10 @@ function hide(code: Element): void {
   for (const [name, range] of known.get(code) ?? []) highlight(name).delete(range);
 }
 
-async function rangesOf(code: Element): Promise<Coloured> {
+async function rangesOf(code: Element, tokenize: Tokenize): Promise<Coloured> {
   const text = code.firstChild;
   const grammar = grammars.get(code);
   if (grammar === undefined || !(text instanceof Text) || text.length > LONGEST) return [];
-  const { tokenize } = await import("@speed-highlight/core");
   const ranges: [string, StaticRange][] = [];
   let at = 0;
   await tokenize(text.data, grammar as ShjLanguage, (word, kind) => {

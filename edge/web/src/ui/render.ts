@@ -65,7 +65,7 @@ export function safeRenderer(root: HTMLElement): Renderer<HTMLElement[]> {
  * TeX, so nothing half-open is drawn one way and then another. */
 function finish(element: HTMLElement | undefined): void {
   if (element === undefined) return;
-  if (element.classList.contains("math")) typeset(element);
+  if (element.classList.contains("math")) void typeset(element);
   else if (element.parentElement?.tagName === "PRE") colour(element, languageOf(element));
 }
 
