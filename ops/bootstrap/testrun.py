@@ -38,6 +38,8 @@ class Stage:
     limit_s: int
     commands: tuple[tuple[str, ...], ...] = ()
     suite: str = ""
+    # Decides by nothing but its own steps, so that tests may run beside each other, on all cores.
+    parallel: bool = False
     # Real processes in real time: a failure may be the machine's. Few failures are tried again.
     timed: bool = False
 
@@ -47,9 +49,9 @@ STAGES = (
     Stage("types", 300, (("mypy",),)),
     Stage("layering", 60, (("lint-imports", "--no-logo"),)),
     Stage("web", 240, (("python", "-m", "ops.bootstrap", "page"), ("npm", "test"))),
-    Stage("unit", 360, suite="tests/unit"),
-    Stage("property", 240, suite="tests/property"),
-    Stage("simulation", 360, suite="tests/simulation"),
+    Stage("unit", 360, suite="tests/unit", parallel=True),
+    Stage("property", 240, suite="tests/property", parallel=True),
+    Stage("simulation", 360, suite="tests/simulation", parallel=True),
     Stage("integration", 1200, suite="tests/integration", timed=True),
     Stage("chaos", 900, suite="tests/chaos", timed=True),
     Stage("e2e", 600, suite="tests/e2e", timed=True),
@@ -163,7 +165,9 @@ def pytest_run(stage: Stage, outcome: Outcome, limit_s: float, *options: str) ->
     """Runs pytest on the stage's suite and adds what its report says to `outcome`."""
     report = REPORTS / f"{stage.name}.xml"
     report.unlink(missing_ok=True)
-    usual = ("-q", "-rs", "--continue-on-collection-errors", f"--junitxml={report}")
+    usual = ["-q", "-rs", "--continue-on-collection-errors", f"--junitxml={report}"]
+    if stage.parallel:
+        usual += ["--numprocesses", "logical"]
     status = attempt(("pytest", *usual, *options, stage.suite), ROOT, limit_s)
     if report.is_file():
         read_junit(report, outcome)

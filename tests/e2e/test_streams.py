@@ -12,7 +12,7 @@ from tests.e2e.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
-TOKENS = 24
+TOKENS = 12
 STOPS_MS = (0, 20, 50, 100, 150, 200, 300)
 
 # Lets a page's event streams through up to event `last`, then keeps them open and silent.

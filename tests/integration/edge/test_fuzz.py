@@ -23,7 +23,7 @@ from tests.integration.edge.test_strangers import owned
 
 CASES = int(os.environ.get("PARLEY_FUZZ_CASES", "0"))
 SEED = int(os.environ.get("PARLEY_FUZZ_SEED", "1"))
-CASES_SHORT = 3
+CASES_SHORT = 2
 CASES_A_ROUND = 60
 NAMES = {"chatId": "chat_id", "runId": "run_id", "messageId": "message_id", "keyId": "key_id"}
 NAMES |= {"fileId": "file_id", "responseId": "response_id"}
