@@ -126,7 +126,10 @@ class BusLogReader:
         self._subscription: Subscription | None = None
 
     async def __aenter__(self) -> "BusLogReader":
-        self._subscription = await self._bus.subscribe(live(self._run_id), self._receive)
+        # What is missed before the server knows is read from the stream, after it knows.
+        self._subscription = await self._bus.subscribe(
+            live(self._run_id), self._receive, confirmed=False
+        )
         self._check_at_ms = self._clock.monotonic_ms() + FIRST_CHECK_MS
         self._sweeper.add(self)
         return self

@@ -128,13 +128,19 @@ class MemoryBus:
             self._server.drop_interest(interest)
 
     async def subscribe(
-        self, subject: str, handler: Callable[[Inbound], None], *, queue: str = ""
+        self,
+        subject: str,
+        handler: Callable[[Inbound], None],
+        *,
+        queue: str = "",
+        confirmed: bool = True,
     ) -> Subscription:
         """Call `handler` for each message from the moment this returns."""
         self._check()
         interest = Interest(self, subject, queue, contained(handler))
         self._server.add_interest(interest)
-        await asyncio.sleep(0)
+        if confirmed:
+            await asyncio.sleep(0)
         return _MemorySubscription(lambda: self._server.drop_interest(interest))
 
     def new_inbox(self) -> str:

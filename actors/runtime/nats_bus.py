@@ -152,7 +152,12 @@ class NatsBus:
         return answer
 
     async def subscribe(
-        self, subject: str, handler: Callable[[Inbound], None], *, queue: str = ""
+        self,
+        subject: str,
+        handler: Callable[[Inbound], None],
+        *,
+        queue: str = "",
+        confirmed: bool = True,
     ) -> Subscription:
         """Call `handler` for each message from the moment this returns (the server knows)."""
         guarded = contained(handler)
@@ -160,7 +165,9 @@ class NatsBus:
         def route(subject: str, reply: str, data: bytes, headers: bytes) -> None:
             guarded(Inbound(subject, data, reply, RawHeaders(headers) if headers else None))
 
-        return _NatsSubscription(await self._wire.subscribe(subject, route, queue))
+        return _NatsSubscription(
+            await self._wire.subscribe(subject, route, queue, confirmed=confirmed)
+        )
 
     def new_inbox(self) -> str:
         """Return a subject of one's own for answers."""

@@ -155,9 +155,10 @@ class Wire:
             self._replies.pop(token, None)
 
     async def subscribe(
-        self, subject: str, route: RawHandler, queue: str = ""
+        self, subject: str, route: RawHandler, queue: str = "", *, confirmed: bool = True
     ) -> Callable[[], Awaitable[None]]:
-        """Route a subject; return what ends it. The server knows of it when this returns."""
+        """Route a subject; return what ends it. The server knows of it when this returns, or, if
+        not `confirmed`, before it takes the next command of this connection."""
         if not self.connected:
             raise BusUnavailable("disconnected")
         sid = self.client.next_sid
@@ -172,11 +173,12 @@ class Wire:
             if self.client.routes.pop(sid, None) is not None and not self.client.is_closed:
                 await subscription.unsubscribe()
 
-        try:
-            await self.flush()
-        except BaseException:
-            await end()
-            raise
+        if confirmed:
+            try:
+                await self.flush()
+            except BaseException:
+                await end()
+                raise
         return end
 
     async def flush(self, timeout_s: float = 5.0) -> None:

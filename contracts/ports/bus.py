@@ -135,9 +135,19 @@ class Bus(Protocol):
         ...
 
     async def subscribe(
-        self, subject: str, handler: Callable[[Inbound], None], *, queue: str = ""
+        self,
+        subject: str,
+        handler: Callable[[Inbound], None],
+        *,
+        queue: str = "",
+        confirmed: bool = True,
     ) -> Subscription:
-        """Call `handler` for each message from the moment this returns (the server knows)."""
+        """Call `handler` for each message from the moment this returns (the server knows).
+
+        Not `confirmed`: the server is told, and its answer is not waited for. Whatever follows
+        from a later message of this bus is heard all the same, since a server takes one
+        connection's commands in order; what others send meanwhile may be missed.
+        """
         ...
 
     def new_inbox(self) -> str:

@@ -200,7 +200,12 @@ class FaultyBus:
         )
 
     async def subscribe(
-        self, subject: str, handler: Callable[[Inbound], None], *, queue: str = ""
+        self,
+        subject: str,
+        handler: Callable[[Inbound], None],
+        *,
+        queue: str = "",
+        confirmed: bool = True,
     ) -> Subscription:
         self._alive()
 
@@ -218,7 +223,7 @@ class FaultyBus:
                 else:
                     hand_on(message)
 
-        return await self._inner.subscribe(subject, receive, queue=queue)
+        return await self._inner.subscribe(subject, receive, queue=queue, confirmed=confirmed)
 
     def new_inbox(self) -> str:
         return self._inner.new_inbox()

@@ -24,6 +24,20 @@ async def test_publish_to_a_wildcard_arrives_in_order(connect: Connect, word: st
     assert got[0].headers["Kind"] == "x"
 
 
+async def test_unconfirmed_subscription_hears_what_a_later_message_of_its_bus_causes(
+    connect: Connect, word: str
+) -> None:
+    asker, answerer = await connect(), await connect()
+    await answerer.subscribe(f"{word}.ask", lambda m: answerer.publish(f"{word}.told", m.data))
+    for number in range(50):
+        got: list[Inbound] = []
+        subscription = await asker.subscribe(f"{word}.told", got.append, confirmed=False)
+        asker.publish(f"{word}.ask", b"%d" % number)
+        await until(lambda heard=got: heard)  # type: ignore[misc]
+        assert got[0].data == b"%d" % number
+        await subscription.stop()
+
+
 async def test_subscription_when_stopped_receives_nothing_more(connect: Connect, word: str) -> None:
     sender, receiver = await connect(), await connect()
     got: list[Inbound] = []
