@@ -290,4 +290,8 @@ class Wire:
                 self._on_error("closed without a last answer of the server")
         self.client.routes.clear()
         self.client.ready = False
-        await self.client.close()
+        try:
+            await self.client.close()
+        except OSError as error:
+            # The connection went while its last bytes were written; it is closed all the same.
+            self._on_error(str(error))

@@ -147,7 +147,7 @@ def test_an_accepted_prompt_outlives_the_end_of_the_stack(
     try:
         guest = Guest(stack)
         answer = guest.prompt(STORY, TOKENS)
-        assert stack.end(how) == (0 if how is signal.SIGINT else -how)
+        assert stack.end(how) == (0 if how is signal.SIGINT else -how), stack.said
         assert not leftovers.find(stack.home)
         stack.start()
         stored = guest.stored(answer)
