@@ -25,9 +25,9 @@ _NEWEST = 16
 class User:
     """A user within a tier. `tag` is the start tag, in cost; `queued` the predicted cost of
     the runs that wait, `running` counts those on workers, `homed` are those that wait by
-    their homes. `mark` and `tail_mark` name the
-    entries of the heaps that count, 0: none; `resumed`: the tag is from before a take-over,
-    when runs were waiting, and stands as it is."""
+    their homes. `mark` and `tail_mark` name the entries of the heaps that count, 0: none, and
+    `tail_listed` is the tail that the latter tells, never less than the true one; `resumed`:
+    the tag is from before a take-over, when runs were waiting, and stands as it is."""
 
     user_id: str
     tag: int
@@ -37,6 +37,7 @@ class User:
     homed: "dict[str, OrderedDict[str, Run]]" = field(default_factory=dict)
     mark: int = 0
     tail_mark: int = 0
+    tail_listed: int = 0
     arrivals: int = 0
     resumed: bool = False
 
@@ -244,7 +245,7 @@ class Backlog:
             if user.tail_mark != mark or not user.waiting:
                 heappop(tails)
             elif -key > user.tail:
-                user.tail_mark = next(self._marks)
+                user.tail_mark, user.tail_listed = next(self._marks), user.tail
                 heapreplace(tails, (-user.tail, user.tail_mark, user))
             else:
                 return user
@@ -308,8 +309,11 @@ class Backlog:
             user.mark = 0
 
     def _note_tail(self, user: User) -> None:
-        user.tail_mark = next(self._marks)
-        heappush(self._tails, (-user.tail, user.tail_mark, user))
+        tail = user.tag + user.queued
+        if user.tail_mark and tail <= user.tail_listed:
+            return
+        user.tail_mark, user.tail_listed = next(self._marks), tail
+        heappush(self._tails, (-tail, user.tail_mark, user))
         if len(self._tails) > 2 * len(self.users) + 64:
             self._tails = [entry for entry in self._tails if entry[2].tail_mark == entry[1]]
             heapify(self._tails)

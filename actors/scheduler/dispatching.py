@@ -30,9 +30,10 @@ class Dispatching:
         """Dispatch until nothing more fits."""
         pool = self._pool
         effects: Effects = []
-        if pool.full or not len(pool.order) or pool.listening(now_ms):
+        if (pool.full and not pool.freed) or not len(pool.order) or pool.listening(now_ms):
             return effects
         rooms = self._rooms(now_ms)
+        pool.freed.clear()
         while rooms:
             choice = pool.order.next(rooms, now_ms)
             if choice is None:
@@ -115,9 +116,11 @@ class Dispatching:
         return effect
 
     def _rooms(self, now_ms: int) -> list[WorkerRoom]:
-        """Return the workers with room; one that keeps dying only if there is no other."""
+        """Return the workers with room for a tier that waits; one that keeps dying only if there
+        is no other. Where none had room, those that lost a run since are looked at."""
         pool = self._pool
-        found = pool.workers.with_room()
+        only_freed = pool.full and not pool.quarantine and not pool.tiers.kept
+        found = pool.workers.with_room(pool.freed if only_freed else None)
         if not found:
             return []
         well = found
@@ -129,7 +132,15 @@ class Dispatching:
         ):
             return []
         closed = self._closed()
-        return [self._room(name, worker, closed, now_ms) for name, worker in well or found]
+        vacant = closed | pool.tiers.lower if now_ms < self._best_until_ms else closed
+        waiting = [name for name in pool.tiers if pool.order.waiting(name)]
+        open_now = {doors: not doors.issuperset(waiting) for doors in (closed, vacant)}
+        rooms = []
+        for name, worker in well or found:
+            doors = vacant if _keeps_vacant(worker) else closed
+            if open_now[doors]:
+                rooms.append(self._room(name, worker, doors))
+        return rooms
 
     def _rooms_after(
         self, choice: Choice, rooms: list[WorkerRoom], now_ms: int
@@ -142,7 +153,9 @@ class Dispatching:
             return self._rooms(now_ms)
         left = [room for room in rooms if room.worker != choice.worker]
         if worker.credit > 0:
-            left.append(self._room(choice.worker, worker, _NOBODY, now_ms))
+            vacant = now_ms < self._best_until_ms and _keeps_vacant(worker)
+            doors = pool.tiers.lower if vacant else _NOBODY
+            left.append(self._room(choice.worker, worker, doors))
         return left
 
     def _closed(self) -> frozenset[str]:
@@ -164,10 +177,8 @@ class Dispatching:
             name for name in pool.tiers if free <= total - kept.get(name, 0) and name not in kept
         )
 
-    def _room(self, name: str, worker: Worker, closed: frozenset[str], now_ms: int) -> WorkerRoom:
+    def _room(self, name: str, worker: Worker, closed: frozenset[str]) -> WorkerRoom:
         report, config = worker.report, self._pool.config
-        if worker.credit <= report.slots // _VACANT_PART and now_ms < self._best_until_ms:
-            closed = closed | self._pool.tiers.lower
         kv_tokens = None
         if report.kv_tokens > 0:
             used = max(worker.kv_given, int(report.kv_used * report.kv_tokens))
@@ -182,3 +193,8 @@ class Dispatching:
             warmth=self._pool.homing.prefixes,
             closed=closed,
         )
+
+
+def _keeps_vacant(worker: Worker) -> bool:
+    """Whether the places that the worker has left are those that are kept for the best tier."""
+    return worker.credit <= worker.report.slots // _VACANT_PART

@@ -117,13 +117,14 @@ class FairOrder:
     def _join(self, tier: Backlog) -> None:
         """Let a tier in which nobody waited begin at the present virtual time. What an earlier
         scheduler had dispatched does not wait: it is only looked for on the workers."""
-        sought = sum(
-            account is not None and account.restored
-            for account in map(self._accounts.get, tier.front if not tier.waiting else ())
-        )
-        if not tier.waiting and sought == len(tier.front) and not tier.resumed:
+        idle = not tier.waiting and not tier.resumed
+        if idle and all(self._sought(run_id) for run_id in tier.front):
             tier.tag = max(tier.tag, self._virtual)
         tier.resumed = False
+
+    def _sought(self, run_id: str) -> bool:
+        account = self._accounts.get(run_id)
+        return account is not None and account.restored
 
     def _return(self, tier: Backlog, run: Run, account: Account) -> None:
         """Give back what a run was charged for and has not delivered."""

@@ -27,7 +27,7 @@ class Pool:
     """The runs and workers of one pool under one term; `early` are cancels of runs that are
     not here (yet), with the time at which they are forgotten. `placed` are the runs that
     don't wait: on workers, ending, or being looked up. `full`: no worker has had room for a
-    tier that waits since any of them was heard of, or lost a run."""
+    tier that waits since any of them was heard of, but for `freed`, which lost a run since."""
 
     def __init__(
         self, config: SchedulerConfig, term: int, now_ms: int, order: Order | None = None
@@ -55,6 +55,7 @@ class Pool:
         self.journal: Journal | None = None
         self.early: dict[str, int] = {}
         self.full = False
+        self.freed: dict[str, None] = {}
         self._due: list[tuple[int, int, Run]] = []
         self._arms = count()
         self._attempts = 0
@@ -151,14 +152,17 @@ class Pool:
 
     def unassign(self, run: Run) -> None:
         """Take the run off its worker, whatever that one does with it."""
-        worker = self.workers.get(run.worker)
+        name = run.worker
+        if name is None:
+            return
+        worker = self.workers.get(name)
         if worker is not None and worker.assigned.pop(run.spec.run_id, None) is not None:
             worker.runs.pop(run.spec.run_id, None)
             worker.kv_given -= run.kv_need
             worker.pending_prefill -= run.prefill
+        self.freed[name] = None
         run.worker = None
         run.prefill = 0
-        self.full = False
 
     def requeue(self, run: Run, now_ms: int) -> None:
         """Put a run that lost its worker before the fresh ones."""

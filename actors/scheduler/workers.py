@@ -1,5 +1,6 @@
 """Who is alive, and who has a credit. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from actors.scheduler.beats import LEAST_MS, Beat
@@ -42,7 +43,12 @@ class Worker:
     @property
     def credit(self) -> int:
         """How many more runs it may be given now."""
-        return self.report.slots - self.batch if self.usable else 0
+        if self.lost or self.stalled:
+            return 0
+        report = self.report
+        if report.state != "ready":
+            return 0
+        return report.slots - len(self.assigned) - self.foreign
 
 
 class Workers:
@@ -128,13 +134,13 @@ class Workers:
         """Return the free places of all workers."""
         return sum(max(0, worker.credit) for worker in self._workers.values())
 
-    def with_room(self) -> list[tuple[str, Worker]]:
-        """Return the workers that have a free slot."""
+    def with_room(self, among: Iterable[str] | None = None) -> list[tuple[str, Worker]]:
+        """Return the workers that have a free slot, of all or `among` these."""
+        workers = self._workers
         found = []
-        for name, worker in self._workers.items():
-            report = worker.report
-            taken = len(worker.assigned) + worker.foreign
-            if worker.usable and taken < report.slots:
+        for name in workers if among is None else among:
+            worker = workers.get(name)
+            if worker is not None and worker.credit > 0:
                 found.append((name, worker))
         return found
 
