@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 
+@lru_cache(maxsize=16_384)
 def matches(pattern: str, subject: str) -> bool:
     """Say whether `subject` falls under `pattern` (`*` one token, a final `>` the rest)."""
     if pattern == subject:

@@ -30,8 +30,8 @@ class Records:
     def __init__(self, world: World) -> None:
         self.entries: dict[str, list[tuple[int, LogEntry]]] = defaultdict(list)
         self.specs: dict[str, RunSpec] = {}
-        attempts: dict[str, int] = defaultdict(int)
-        age_ms = world.story.log_age_s * 1_000
+        claims: dict[str, tuple[int, Claim]] = {}
+        age_ms = world.story.log_age_s * 1_000 or float("inf")
         for message in world.server.committed:
             kind, *parts = message.subject.split(".")
             if kind == "run":
@@ -39,15 +39,16 @@ class Records:
                 self.specs[spec.run_id] = spec
             elif kind == "tok" and parts[2] == "d":
                 entry, told = decode(message.data, LogEntry), self.entries[parts[1]]
-                if told and age_ms and message.at_ms - told[-1][0] > age_ms:
+                if told and message.at_ms - told[-1][0] > age_ms:
                     told.clear()  # nothing of it is left that a reader could be told twice
-                    attempts[parts[1]] = 0
                 told.append((message.at_ms, entry))
             elif kind == "tok" and parts[2] == "claim":
                 run_id, claim = parts[1], decode(message.data, Claim)
+                at_ms, before = claims.get(run_id, (message.at_ms, claim))
+                dropped = message.at_ms - at_ms > age_ms  # a claim that is gone fences nobody off
                 story = f"{run_id}: attempt {claim.attempt} followed a higher one"
-                require(claim.attempt >= attempts[run_id], "one story", story)
-                attempts[run_id] = claim.attempt
+                require(claim.attempt >= before.attempt or dropped, "one story", story)
+                claims[run_id] = message.at_ms, claim
 
 
 def check_log(run_id: str, entries: list[tuple[int, LogEntry]], *, chat: bool = True) -> str:

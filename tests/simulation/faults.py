@@ -88,6 +88,32 @@ class Lane:
             self.waiting.popleft()()
 
 
+class _Ear:
+    """Hears until its subscription ends: what was held up on the way to one that was stopped
+    meanwhile reaches nobody, as the port promises."""
+
+    def __init__(self, handler: Callable[..., None]) -> None:
+        self._handler = handler
+        self._open = True
+        self._inner: Subscription | None = None
+
+    def hear(self, *args: object) -> None:
+        """Hand it on, unless nobody listens any more."""
+        if self._open:
+            self._handler(*args)
+
+    def of(self, inner: Subscription) -> "_Ear":
+        """Return the subscription to give out for `inner`."""
+        self._inner = inner
+        return self
+
+    async def stop(self) -> None:
+        """End it; no handler call follows."""
+        self._open = False
+        if self._inner is not None:
+            await self._inner.stop()
+
+
 class FaultyBus:
     """The bus port over a `MemoryBus`, in bad weather. Handlers run as part of the process
     that made it, whoever sent the message."""
@@ -208,10 +234,11 @@ class FaultyBus:
         confirmed: bool = True,
     ) -> Subscription:
         self._alive()
+        ear = _Ear(handler)
 
         def hand_on(message: Inbound) -> None:
             if not self.dead:
-                self.inward.carry(lambda: self._arrive(handler, message))
+                self.inward.carry(lambda: self._arrive(ear.hear, message))
 
         def receive(message: Inbound) -> None:
             if self._chance(self._weather.lose):
@@ -223,7 +250,8 @@ class FaultyBus:
                 else:
                     hand_on(message)
 
-        return await self._inner.subscribe(subject, receive, queue=queue, confirmed=confirmed)
+        inner = await self._inner.subscribe(subject, receive, queue=queue, confirmed=confirmed)
+        return ear.of(inner)
 
     def new_inbox(self) -> str:
         return self._inner.new_inbox()
@@ -275,12 +303,13 @@ class FaultyBus:
         max_pending: int = 65_536,
     ) -> Consumer:
         self._alive()
+        ear = _Ear(handler)
 
         def receive(delivery: Delivery) -> None:
             if not self.dead:
-                self.inward.carry(lambda: self._arrive(handler, _MortalDelivery(delivery, self)))
+                self.inward.carry(lambda: self._arrive(ear.hear, _MortalDelivery(delivery, self)))
 
-        return await self._inner.consume(
+        inner = await self._inner.consume(
             stream,
             durable,
             filter_subject,
@@ -288,6 +317,7 @@ class FaultyBus:
             redeliver_all=redeliver_all,
             max_pending=max_pending,
         )
+        return ear.of(inner)
 
     async def lease_get(self, key: str) -> LeaseEntry:
         return await self._call(lambda: self._inner.lease_get(key))
@@ -304,12 +334,13 @@ class FaultyBus:
         self, pattern: str, handler: Callable[[str, LeaseEntry], None]
     ) -> Subscription:
         self._alive()
+        ear = _Ear(handler)
 
         def receive(key: str, entry: LeaseEntry) -> None:
             if not self.dead:
-                self.inward.carry(lambda: self._arrive(handler, key, entry))
+                self.inward.carry(lambda: self._arrive(ear.hear, key, entry))
 
-        return await self._inner.lease_watch(pattern, receive)
+        return ear.of(await self._inner.lease_watch(pattern, receive))
 
     async def serve(
         self, name: str, version: str, description: str, metadata: Mapping[str, str]

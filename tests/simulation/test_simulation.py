@@ -22,6 +22,9 @@ SHORT_FOUND = {
     2886: "an answer begun anew seemed to stall until it was longer than it had been",
     2616: "a snapshot without text had the number of the start that was told with it",
     2067: "a reader of an ended run waited for a log that was dropped while it was opened",
+    4614: "a cut connection, once mended, told a stopped subscription what it had held up",
+    5329: "the checks minded a claim that the log had dropped with everything else",
+    11436: "a host took a prompt of a partition that it had lost, as in 4614",
 }
 """Seeds that found something, of the usual and of the short stories, and what; they stay."""
 
