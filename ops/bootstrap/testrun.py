@@ -38,21 +38,24 @@ class Stage:
     limit_s: int
     commands: tuple[tuple[str, ...], ...] = ()
     suite: str = ""
-    # Decides by nothing but its own steps, so that tests may run beside each other, on all cores.
-    parallel: bool = False
+    # How pytest spreads the tests over processes; in one if empty.
+    spread: tuple[str, ...] = ()
     # Real processes in real time: a failure may be the machine's. Few failures are tried again.
     timed: bool = False
 
 
+_ALL_CORES = ("--numprocesses", "logical")
+# Mostly waits, in real time: some files at once, each file and each costly fixture in one process.
+_FEW = ("--numprocesses", "3", "--dist", "loadscope")
 STAGES = (
     Stage("lint", 60, (("ruff", "check", "."), ("ruff", "format", "--check", "."))),
     Stage("types", 300, (("mypy",),)),
     Stage("layering", 60, (("lint-imports", "--no-logo"),)),
     Stage("web", 240, (("python", "-m", "ops.bootstrap", "page"), ("npm", "test"))),
-    Stage("unit", 360, suite="tests/unit", parallel=True),
-    Stage("property", 240, suite="tests/property", parallel=True),
-    Stage("simulation", 360, suite="tests/simulation", parallel=True),
-    Stage("integration", 1200, suite="tests/integration", timed=True),
+    Stage("unit", 360, suite="tests/unit", spread=_ALL_CORES),
+    Stage("property", 240, suite="tests/property", spread=_ALL_CORES),
+    Stage("simulation", 360, suite="tests/simulation", spread=_ALL_CORES),
+    Stage("integration", 1200, suite="tests/integration", spread=_FEW, timed=True),
     Stage("chaos", 900, suite="tests/chaos", timed=True),
     Stage("e2e", 600, suite="tests/e2e", timed=True),
 )
@@ -150,7 +153,7 @@ def run_suite(stage: Stage, outcome: Outcome) -> None:
         print(f"{stage.suite} has no tests yet")
         return
     deadline = time.monotonic() + stage.limit_s
-    pytest_run(stage, outcome, stage.limit_s)
+    pytest_run(stage, outcome, stage.limit_s, *stage.spread)
     if not stage.timed or outcome.problem or not 0 < outcome.failed <= AGAIN_MAX:
         return
     if os.environ.get(STRICT):
@@ -165,9 +168,7 @@ def pytest_run(stage: Stage, outcome: Outcome, limit_s: float, *options: str) ->
     """Runs pytest on the stage's suite and adds what its report says to `outcome`."""
     report = REPORTS / f"{stage.name}.xml"
     report.unlink(missing_ok=True)
-    usual = ["-q", "-rs", "--continue-on-collection-errors", f"--junitxml={report}"]
-    if stage.parallel:
-        usual += ["--numprocesses", "logical"]
+    usual = ("-q", "-rs", "--continue-on-collection-errors", f"--junitxml={report}")
     status = attempt(("pytest", *usual, *options, stage.suite), ROOT, limit_s)
     if report.is_file():
         read_junit(report, outcome)
