@@ -11,12 +11,14 @@ import time
 _SET_ASIDE_S = 1.0
 _WHOLE_S = 600.0
 _WHOLE_MAX = 300_000
+_NEVER = 1 << 30
 
 
 class OldObjects:
-    """Sets aside, every second, what the collector need not look at any more; collects all
-    every ten minutes unless that are more than 300,000 objects. An actor of a host, of which a
-    process has one at most."""
+    """Sets aside, every second, what the collector need not look at any more, and keeps it from
+    full collections of its own accord, which come in the midst of a second in which a queue is
+    read; collects all every ten minutes unless that are more than 300,000 objects. An actor of a
+    host, of which a process has one at most."""
 
     def __init__(
         self,
@@ -34,6 +36,8 @@ class OldObjects:
         """Work until `stop`; then the collector looks at everything again."""
         gc.collect()
         gc.freeze()
+        thresholds = gc.get_threshold()
+        gc.set_threshold(*thresholds[:2], _NEVER)
         try:
             while not self._stopping.is_set():
                 try:
@@ -42,6 +46,7 @@ class OldObjects:
                 except TimeoutError:
                     self._set_aside()
         finally:
+            gc.set_threshold(*thresholds)
             gc.unfreeze()
 
     async def stop(self) -> None:

@@ -42,6 +42,22 @@ class Standing:
     placed: Iterable[Run]
 
 
+class _Prices:
+    """What runs of a pool probably cost, at its present `costs`. Apart from the gate, so that
+    nothing which the gate holds refers to it: it is freed with its queue at the end of a term."""
+
+    def __init__(self, config: SchedulerConfig, lengths: Lengths) -> None:
+        self.costs: Costs = config.costs
+        self._model = config.model
+        self._longest = config.context_length or 1 << 20
+        self._lengths = lengths
+
+    def expected(self, prompt_tokens: int, output_tokens: int) -> int:
+        """Return what nine in ten runs of such a prompt and limit (0: none) stay under."""
+        output = self._lengths.bound(self._model, output_tokens or self._longest)
+        return self.costs.charge(prompt_tokens, 0, output)
+
+
 class Gate:
     """What a pool lets in and how it treats that.
 
@@ -52,11 +68,9 @@ class Gate:
     """
 
     def __init__(self, config: SchedulerConfig, order: FairOrder, lengths: Lengths) -> None:
-        self._config = config
-        self._costs: Costs = config.costs
+        self._prices = _Prices(config, lengths)
         self._order = order
-        self._lengths = lengths
-        self._reclaimable: frozenset[str] = frozenset()
+        self._reclaimable: set[str] = set()
         self._sojourn_ms = 0
         self._decayed_ms = 0
         self.shelf: dict[str, Run] = {}
@@ -71,14 +85,14 @@ class Gate:
             ladder=self.ladder,
             order=order,
             waits=self.waits,
-            cost=self._cost,
-            reclaimable=lambda tier: tier in self._reclaimable,
+            cost=self._prices.expected,
+            reclaimable=self._reclaimable.__contains__,
         )
 
     def reconfigure(self, tiers: Mapping[str, TierConfig], costs: Costs) -> None:
         """Take other tiers and costs for what is decided from now on."""
         self.tiers.replace(tiers)
-        self._costs = costs
+        self._prices.costs = costs
         self._order.reconfigure(tiers, costs)
         self._limit()
 
@@ -130,7 +144,8 @@ class Gate:
             now_ms=now_ms,
         )
         self.admission.lapse(now_ms)
-        self._reclaimable = frozenset(
+        self._reclaimable.clear()
+        self._reclaimable.update(
             self.tiers.known(run.spec.tier)
             for run in standing.placed
             if run.stage == "dispatched" and not run.began and run.tokens == 0
@@ -189,19 +204,13 @@ class Gate:
         for tier in self.tiers:
             self._order.limit(tier, self.admission.concurrency(tier))
 
-    def _cost(self, prompt_tokens: int, output_tokens: int) -> int:
-        output = self._lengths.bound(self._config.model, output_tokens or self._longest())
-        return self._costs.charge(prompt_tokens, 0, output)
-
-    def _longest(self) -> int:
-        return self._config.context_length or 1 << 20
-
     def _spent(self, run: Run) -> int:
         """Return what was delivered of a run: nothing before its first token."""
         if not run.began and run.tokens == 0:
             return 0
         cached = min(max(0, run.cached or 0), run.prompt_length)
-        return self._costs.charge(run.prompt_length - cached, cached, max(0, run.tokens))
+        costs = self._prices.costs
+        return costs.charge(run.prompt_length - cached, cached, max(0, run.tokens))
 
 
 def _added(known: tuple[Degradation, ...], more: Degradation) -> tuple[Degradation, ...]:

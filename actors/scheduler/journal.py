@@ -9,7 +9,7 @@ all of them.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
@@ -202,31 +202,34 @@ class Journal:
             if self._lap == _LAPS_PATIENT:
                 self._order.forget_unclaimed()
             self._lap_ms = now_ms
-            self._parts = self._run_lap()
+            self._parts = _all_values(self._order, self._gate, self._lengths, self._settled)
         part = next(self._parts)
         if part.whole:
             self._parts = None
         return part
 
-    def _run_lap(self) -> Iterator[JournalEntry]:
-        """Yield all values, as they are when their turn comes."""
-        blank = JournalEntry(term=self._term, number=0)
-        replace = msgspec.structs.replace
-        for users in _chunks(self._order.user_states()):
-            yield replace(blank, users=users)
-        for accounts in _chunks(self._order.account_states()):
-            yield replace(blank, accounts=accounts)
-        for budgets in _chunks(self._gate.ledger.records()):
-            yield replace(blank, budgets=budgets)
-        for holds in _chunks(self._gate.ledger.hold_records()):
-            yield replace(blank, holds=holds)
-        for lengths in _chunks(self._lengths.states()):
-            yield replace(blank, lengths=lengths)
-        for promises in _chunks(self._promises.states()):
-            yield replace(blank, promises=promises)
-        for settled in _chunks(iter(list(self._settled))):
-            yield replace(blank, settled=settled)
-        yield replace(blank, whole=True)
+
+def _all_values(
+    order: FairOrder, gate: Gate, lengths: Lengths, settled: Mapping[str, None]
+) -> Iterator[JournalEntry]:
+    """Yield the parts of a lap: all values, as they are when their turn comes."""
+    blank = JournalEntry(term=0, number=0)
+    replace = msgspec.structs.replace
+    for users in _chunks(order.user_states()):
+        yield replace(blank, users=users)
+    for accounts in _chunks(order.account_states()):
+        yield replace(blank, accounts=accounts)
+    for budgets in _chunks(gate.ledger.records()):
+        yield replace(blank, budgets=budgets)
+    for holds in _chunks(gate.ledger.hold_records()):
+        yield replace(blank, holds=holds)
+    for means in _chunks(lengths.states()):
+        yield replace(blank, lengths=means)
+    for promises in _chunks(gate.admission.promises.states()):
+        yield replace(blank, promises=promises)
+    for run_ids in _chunks(iter(list(settled))):
+        yield replace(blank, settled=run_ids)
+    yield replace(blank, whole=True)
 
 
 def _joined(part: JournalEntry, news: JournalEntry) -> JournalEntry:

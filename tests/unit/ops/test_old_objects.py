@@ -60,3 +60,11 @@ async def test_more_objects_than_may_be_looked_at_are_left_set_aside() -> None:
         assert freed() is not None
     gc.collect()
     assert freed() is None
+
+
+async def test_full_collections_are_left_to_it_while_it_runs() -> None:
+    before = gc.get_threshold()
+    async with running(OldObjects(set_aside_s=60)):
+        await until(lambda: gc.get_threshold()[2] > 1_000_000)
+        assert gc.get_threshold()[:2] == before[:2]
+    assert gc.get_threshold() == before

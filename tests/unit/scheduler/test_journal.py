@@ -1,6 +1,8 @@
 """What a scheduler leaves to the next one: tags, charges, budgets, and who was settled."""
 
+import gc
 import random
+import weakref
 
 from actors.scheduler.config import BudgetConfig, SchedulerConfig, TierConfig
 from actors.scheduler.journal import JournalEntry, Recollection
@@ -247,3 +249,21 @@ def test_what_was_promised_is_kept_by_the_next_scheduler() -> None:
     term.tell(Tick(), now_ms + 30_000)
     promises.lapse(now_ms + 30_000)
     assert len(promises) == 0
+
+
+def test_machine_that_is_let_go_in_the_midst_of_a_lap_is_freed_with_its_queue_at_once() -> None:
+    term = Term(1, 0)
+    for number in range(3):
+        term.tell(RunSubmitted(spec(number, f"user_{number}", "paid"), number), 1_000)
+    journal = term.machine._pool.journal
+    assert journal is not None and journal._parts is not None
+    del journal
+    order, gate = weakref.ref(term.machine._pool.order), weakref.ref(term.machine._pool.gate)
+    gc.collect()
+    gc.disable()
+    try:
+        del term
+        assert order() is None
+        assert gate() is None
+    finally:
+        gc.enable()
