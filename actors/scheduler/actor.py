@@ -45,7 +45,7 @@ from contracts.subjects import (
 
 _log = structlog.get_logger()
 _TICK_S = 0.05
-_BREATH = 64
+_BREATH = 16
 """After so many messages the lease is renewed and requests are answered, however many are left."""
 
 _PENDING_MIN = 65_536
@@ -88,8 +88,8 @@ class SchedulerActor:
 
     The inbox is bounded by what fills it: the consumer's `max_pending`, and one report of
     each worker per 100 ms; each batch is handled before the next is awaited. Requests have an
-    inbox of their own, which is emptied first: who is refused learns it at once. The lease is kept
-    over `lease_bus`, where one is given.
+    inbox of their own, which is emptied first: who is refused learns it at once. Requests come and
+    the lease is kept over `side_bus`, where one is given: neither waits behind a queue.
     """
 
     def __init__(
@@ -100,14 +100,15 @@ class SchedulerActor:
         log: TokenLog,
         clock: Clock,
         actor_id: str,
-        lease_bus: Bus | None = None,
+        side_bus: Bus | None = None,
     ) -> None:
         self._config = config
         self._bus = bus
         self._clock = clock
         self._actor_id = actor_id
+        self._side_bus = side_bus or bus
         self._lease = Lease(
-            lease_bus or bus, clock, scheduler_lease(config.pool), actor_id, config.lease_ttl_s
+            self._side_bus, clock, scheduler_lease(config.pool), actor_id, config.lease_ttl_s
         )
         self._token_log = log
         self._hands = self._new_hands()
@@ -156,9 +157,6 @@ class SchedulerActor:
         term = await self._lease.acquire()
         _log.info("scheduling", pool=self._config.pool, term=term)
         self._term = term
-        self._inbox.clear()
-        self._requests.clear()
-        self._hands = self._new_hands()
         metrics.ACTIVE.labels(self._config.pool).set(1)
         try:
             await first_of(self._lease.held_until_lost(), self._schedule(term))
@@ -168,25 +166,32 @@ class SchedulerActor:
             await self._clock.sleep(_TICK_S)
         finally:
             self._term = 0
+            self._inbox.clear()
+            self._requests.clear()
+            self._hands = self._new_hands()
             metrics.ACTIVE.labels(self._config.pool).set(0)
             await self._lease.release()
 
     def _new_hands(self) -> EffectRunner:
         return EffectRunner(
-            self._config.pool, self._actor_id, self._bus, self._token_log, self._clock
+            self._config.pool,
+            self._actor_id,
+            self._bus,
+            self._token_log,
+            self._clock,
+            side_bus=self._side_bus,
         )
 
     async def _schedule(self, term: int) -> None:
         pool = self._config.pool
         journal = JournalLog(self._bus, self._clock, pool)
-        known = await journal.open(term)
-        machine = SchedulerMachine(self._config, term, self._clock.now_ms(), known=known)
+        machine = await self._restored(journal, term)
         async with AsyncExitStack() as held:
             heard = await self._bus.subscribe(scheduler_workers(pool), self._hear)
             held.push_async_callback(heard.stop)
             edges = await self._bus.subscribe(EDGES_ANNOUNCED, self._see)
             held.push_async_callback(edges.stop)
-            asked = await self._bus.subscribe(scheduler_requests(pool), self._ask)
+            asked = await self._side_bus.subscribe(scheduler_requests(pool), self._ask)
             held.push_async_callback(asked.stop)
             runs = await self._bus.consume(
                 RUNS_STREAM,
@@ -197,8 +202,18 @@ class SchedulerActor:
                 max_pending=max(_PENDING_MIN, 2 * self._config.queue_max),
             )
             held.push_async_callback(runs.stop)
+            machine.listen(self._clock.now_ms())
             async with asyncio.TaskGroup() as group:
                 await self._loop(machine, journal, group)
+
+    async def _restored(self, journal: JournalLog, term: int) -> SchedulerMachine:
+        """Return a machine that knows what earlier ones left. Others have their turn meanwhile:
+        the lease must be renewed."""
+        known = await journal.open(term)
+        machine = SchedulerMachine(self._config, term, self._clock.now_ms())
+        for _ in machine.remember(known):
+            await self._clock.sleep(0)
+        return machine
 
     async def _loop(
         self, machine: SchedulerMachine, journal: JournalLog, group: asyncio.TaskGroup

@@ -5,7 +5,6 @@ grown since is put back where it is looked at. So a charge costs nothing but an 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count, islice
@@ -251,13 +250,11 @@ class Backlog:
                 return user
         return None
 
-    def resume(self, tags: Iterable[tuple[str, int, bool]]) -> None:
-        """Begin with users' tags from before a take-over; True: runs of theirs waited."""
-        for user_id, tag, waiting in tags:
-            user = self.users[user_id] = User(user_id, tag, resumed=waiting)
-            self.highest = max(self.highest, tag)
-            self._idle.append((tag, next(self._marks), user))
-        heapify(self._idle)
+    def resume(self, user_id: str, tag: int, *, waiting: bool) -> None:
+        """Begin with a user's tag from before a take-over; `waiting`: runs of theirs waited."""
+        user = self.users[user_id] = User(user_id, tag, resumed=waiting)
+        self.highest = max(self.highest, tag)
+        heappush(self._idle, (tag, next(self._marks), user))
 
     def advance(self) -> None:
         """Move the virtual time to the smallest tag that waits."""

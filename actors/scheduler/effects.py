@@ -37,13 +37,23 @@ _WRITERS_MAX = 4_096
 
 class EffectRunner:
     """The hands of a scheduler: holds the unacknowledged deliveries of `RUNS` and the claims
-    under which it writes queue positions."""
+    under which it writes queue positions. Requests are answered over `side_bus`."""
 
-    def __init__(self, pool: str, actor_id: str, bus: Bus, log: TokenLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        pool: str,
+        actor_id: str,
+        bus: Bus,
+        log: TokenLog,
+        clock: Clock,
+        *,
+        side_bus: Bus,
+    ) -> None:
         self.deliveries: dict[int, Delivery] = {}
         self._pool = pool
         self._writer_name = f"scheduler/{actor_id}"
         self._bus = bus
+        self._side_bus = side_bus
         self._log = log
         self._clock = clock
         self._notices: OrderedDict[str, tuple[RunWriter, int]] = OrderedDict()
@@ -63,7 +73,7 @@ class EffectRunner:
                 if held is not None:
                     held.ack()
             case Answer(to, body):
-                tell(self._bus, to, body)
+                tell(self._side_bus, to, body)
             case Broadcast(status):
                 metrics.QUEUED.labels(self._pool).set(status.queued)
                 metrics.RUNNING.labels(self._pool).set(status.running)

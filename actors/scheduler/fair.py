@@ -30,6 +30,9 @@ from actors.scheduler.state import Run
 _LAST = 1 << 62
 """After every arrival."""
 
+_STEP = 1_000
+"""So many users are restored in one step, some milliseconds long."""
+
 BLOCK = 32
 """Output tokens beyond the prediction are charged in blocks of so many."""
 
@@ -398,9 +401,10 @@ class FairOrder:
         tiers: Mapping[str, TierState],
         users: Mapping[tuple[str, str], UserState],
         accounts: Mapping[str, AccountState],
-    ) -> None:
-        """Begin with the tags that an earlier scheduler left. Runs that it had dispatched are
-        to be pushed as all others: they go first, and are not charged again."""
+    ) -> Iterator[None]:
+        """Begin with the tags that an earlier scheduler left, in steps: it is done when the
+        iterator is exhausted. Runs that it had dispatched are to be pushed as all others: they go
+        first, and are not charged again."""
         self._virtual = virtual
         for known in tiers.values():
             tier = self._tiers.get(known.name)
@@ -411,13 +415,12 @@ class FairOrder:
             tier.rest = known.rest if known.weight == tier.weight else 0
             tier.resumed = known.waiting
         owners = {(account.tier, account.user_id) for account in accounts.values()}
-        for name, tier in self._tiers.items():
-            tier.resume(
-                (state.user_id, state.tag, state.waiting)
-                for key, state in users.items()
-                if state.tier == name
-                and (state.waiting or state.tag > tier.virtual or key in owners)
-            )
+        for number, (key, state) in enumerate(users.items(), 1):
+            tier = self._tiers.get(state.tier)
+            if tier is not None and (state.waiting or state.tag > tier.virtual or key in owners):
+                tier.resume(state.user_id, state.tag, waiting=state.waiting)
+            if number % _STEP == 0:
+                yield
         for run_id, account in accounts.items():
             tier = self._tier_of(account.tier)
             user = tier.user(account.user_id)

@@ -144,12 +144,15 @@ class Journal:
         self._promises.track()
         self._news: list[str] = []
 
-    def restore(self, known: Recollection) -> None:
-        """Go on from what earlier schedulers wrote."""
+    def restore(self, known: Recollection) -> Iterator[None]:
+        """Go on from what earlier schedulers wrote, in steps: it is done when the iterator is
+        exhausted."""
         self._settled = OrderedDict(known.settled)
-        self._order.restore(known.virtual, known.tiers, known.users, known.accounts)
+        yield from self._order.restore(known.virtual, known.tiers, known.users, known.accounts)
         self._gate.ledger.restore(known.ledger())
+        yield
         self._lengths.restore(known.lengths.values())
+        yield
         self._promises.restore(known.lines, known.promises.values())
 
     def knows(self, run_id: str) -> bool:

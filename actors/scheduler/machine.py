@@ -8,7 +8,7 @@ Here are submission and deadlines; `dispatching` has who goes where, `hearing` w
 say, `ending` how runs end, `telling` what others see, on one `pool`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from actors.scheduler.config import SchedulerConfig, TierConfig
 from actors.scheduler.costs import Costs
@@ -66,8 +66,10 @@ class SchedulerMachine:
         term: the lease's revision; later schedulers have greater ones.
         now_ms: the start of the listening time, in which nothing is dispatched and no place
             in the queue is told: that would claim the log of a run that a worker is writing.
+            What was submitted earlier may have been dispatched by another scheduler.
         order: the policy; None: the one that `config` names.
-        known: what earlier schedulers left; None: nothing is to outlive this one either.
+        known: what earlier schedulers left; None: it is told by `remember`, or nothing is to
+            outlive this one either.
     """
 
     def __init__(
@@ -79,8 +81,8 @@ class SchedulerMachine:
         known: Recollection | None = None,
     ) -> None:
         self._pool = Pool(config, term, now_ms, order)
-        if known is not None:
-            self._pool.remember(known)
+        for _ in self._pool.remember(known) if known is not None else ():
+            pass
         self._ending = Ending(self._pool)
         self._hearing = Hearing(self._pool, self._ending)
         self._dispatching = Dispatching(self._pool)
@@ -88,6 +90,15 @@ class SchedulerMachine:
         self._telling = Telling(self._pool, now_ms)
         self._arrivals = 0
         self._ticked_ms = now_ms
+
+    def remember(self, known: Recollection) -> Iterator[None]:
+        """Go on from what earlier schedulers left, before the first message, in steps of some
+        milliseconds: it is done when the iterator is exhausted."""
+        return self._pool.remember(known)
+
+    def listen(self, now_ms: int) -> None:
+        """Begin the listening time only now: nothing could be heard before."""
+        self._pool.listen(now_ms)
 
     def handle(self, message: SchedulerMessage, now_ms: int) -> Effects:
         """Decide. Messages about runs, attempts or incarnations that are over do nothing."""

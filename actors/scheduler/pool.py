@@ -65,12 +65,12 @@ class Pool:
         slack = config.slack_tokens * config.costs.prefill_us
         return FairOrder(config.tiers, config.costs, slack=slack, placing=self.homing)
 
-    def remember(self, known: Recollection) -> None:
-        """Go on from what earlier schedulers left, and keep a journal for later ones. Only the
-        fair order has anything to keep."""
+    def remember(self, known: Recollection) -> Iterator[None]:
+        """Go on from what earlier schedulers left, and keep a journal for later ones, in steps.
+        Only the fair order has anything to keep."""
         if self.fair is not None and self.gate is not None:
             self.journal = Journal(self.term, self.fair, self.gate, self.lengths)
-            self.journal.restore(known)
+            yield from self.journal.restore(known)
 
     def next_attempt(self) -> int:
         """Return an attempt number above all earlier ones, of earlier terms too: the revision
@@ -78,6 +78,10 @@ class Pool:
         than one a second, and no scheduler makes 2^20 attempts in one."""
         self._attempts += 1
         return (self.term << _ATTEMPT_BITS) + self._attempts
+
+    def listen(self, now_ms: int) -> None:
+        """Let nothing be dispatched for a while: workers may report what runs."""
+        self.listen_until_ms = max(self.listen_until_ms, now_ms + self.config.recovery_ms)
 
     def listening(self, now_ms: int) -> bool:
         """Say whether it is too early to dispatch: workers may still report what runs."""

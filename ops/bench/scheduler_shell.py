@@ -167,13 +167,13 @@ async def measure_shell(home: Path, runs: int) -> ShellFigures:
         async with AsyncExitStack() as held:
             bus = await _connected(url, clock)
             held.push_async_callback(bus.close)
-            lease_bus = await _connected(url, clock)
-            held.push_async_callback(lease_bus.close)
+            side_bus = await _connected(url, clock)
+            held.push_async_callback(side_bus.close)
             await declare_streams(bus)
             await _queue(bus, runs)
             for other in others:
                 other.start()
-            rig = _Rig(bus, lease_bus, clock, runs, ready, knocking)
+            rig = _Rig(bus, side_bus, clock, runs, ready, knocking)
             return await _settle(rig, answers)
     finally:
         for other in others:
@@ -223,7 +223,7 @@ class _Rig:
     """What the schedulers of a measurement need, and what starts the other processes."""
 
     bus: NatsBus
-    lease_bus: NatsBus
+    side_bus: NatsBus
     clock: SystemClock
     runs: int
     ready: "multiprocessing.synchronize.Event"
@@ -243,7 +243,7 @@ class _Rig:
             log=BusTokenLog(self.bus, self.clock),
             clock=self.clock,
             actor_id=name,
-            lease_bus=self.lease_bus,
+            side_bus=self.side_bus,
         )
 
 

@@ -47,7 +47,7 @@ class Reloading:
         self._actors: dict[str, SchedulerActor] = {}
 
     def maker(
-        self, pool: str, bus: Bus, lease_bus: Bus, clock: Clock, actor_id: str
+        self, pool: str, bus: Bus, side_bus: Bus, clock: Clock, actor_id: str
     ) -> Callable[[], SchedulerActor]:
         """Return what makes the actor of a pool, with the settings that hold then."""
 
@@ -58,7 +58,7 @@ class Reloading:
                 log=BusTokenLog(bus, clock),
                 clock=clock,
                 actor_id=actor_id,
-                lease_bus=lease_bus,
+                side_bus=side_bus,
             )
             return self._actors[pool]
 
@@ -81,18 +81,18 @@ class Reloading:
 
 
 async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
-    """Run the scheduler of every pool until SIGTERM or SIGINT. Leases have a connection of their
-    own: a deep queue, which a new scheduler is sent as a whole, would stand before their
-    answers for longer than a lease lasts."""
+    """Run the scheduler of every pool until SIGTERM or SIGINT. Leases and requests have a
+    connection of their own: a deep queue, which a new scheduler is sent as a whole, would stand
+    before their answers for longer than a lease lasts."""
     async with (
         joined_bus(settings, "scheduler", actor_id) as (bus, clock),
-        joined_bus(settings, "scheduler", actor_id) as (lease_bus, _),
+        joined_bus(settings, "scheduler", actor_id) as (side_bus, _),
     ):
         reloading = Reloading(settings, models_of(settings, weights=False))
         parts: list[Part] = []
         for pool in settings.pools:
             name = actor_id if len(settings.pools) == 1 else f"{actor_id}-{pool}"
-            parts.append(Part(name, reloading.maker(pool, bus, lease_bus, clock, name)))
+            parts.append(Part(name, reloading.maker(pool, bus, side_bus, clock, name)))
         more = (*_watches(settings, reloading), Child("old objects", _old_objects))
         await serve(parts, bus, clock, notifier, more=more)
 

@@ -3,13 +3,15 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from actors.runtime.clock import SystemClock
 from actors.runtime.memory_bus import MemoryServer
 from actors.runtime.token_log import BusTokenLog
 from actors.scheduler.actor import SchedulerActor
 from actors.scheduler.config import SchedulerConfig
 from contracts.codec import encode
-from contracts.errors import BusTimeout
+from contracts.errors import BusTimeout, NoResponders
 from contracts.ports.bus import Bus, Consumer
 from contracts.scheduling import DescribePool
 from contracts.subjects import scheduler_requests
@@ -59,5 +61,38 @@ async def test_scheduler_that_began_in_vain_answers_each_request_once() -> None:
     await actor.stop()
     await running
     await listening.stop()
+    await near.close()
+    await far.close()
+
+
+async def test_requests_come_and_are_answered_over_the_bus_that_no_queue_passes() -> None:
+    clock = SystemClock()
+    server = MemoryServer(clock)
+    near, aside = await server.connect("scheduler"), await server.connect("aside")
+    far = await server.connect("operator")
+    await declare_streams(far)
+    config = SchedulerConfig(pool="default", model="m", context_length=64, recovery_ms=1)
+    actor = SchedulerActor(
+        config,
+        bus=near,
+        log=BusTokenLog(near, clock),
+        clock=clock,
+        actor_id="scheduler",
+        side_bus=aside,
+    )
+    running = asyncio.create_task(actor.run())
+    await until(lambda: actor.info(0, "").state == "active")
+    ask, subject = encode(DescribePool()), scheduler_requests("default")
+    while True:
+        try:
+            await far.request(subject, ask, timeout_s=1.0)
+            break
+        except NoResponders:
+            await asyncio.sleep(0.01)
+    await aside.close()
+    with pytest.raises(NoResponders):
+        await far.request(subject, ask, timeout_s=1.0)
+    await actor.stop()
+    await running
     await near.close()
     await far.close()

@@ -4,6 +4,7 @@ import gc
 import random
 import weakref
 
+from actors.scheduler.accounts import UserState
 from actors.scheduler.config import BudgetConfig, SchedulerConfig, TierConfig
 from actors.scheduler.journal import JournalEntry, Recollection
 from actors.scheduler.machine import SchedulerMachine
@@ -267,3 +268,14 @@ def test_machine_that_is_let_go_in_the_midst_of_a_lap_is_freed_with_its_queue_at
         assert gate() is None
     finally:
         gc.enable()
+
+
+def test_users_are_restored_in_steps_of_a_thousand_and_all_of_them() -> None:
+    users = tuple(UserState("paid", f"user_{n}", n, waiting=True) for n in range(2_500))
+    known = Recollection([JournalEntry(term=1, number=1, users=users)])
+    machine = Term(2, 0).machine
+    order = machine._pool.fair
+    assert order is not None
+    counts = [len(order._tiers["paid"].users) for _ in machine.remember(known)]
+    assert counts[:3] == [1_000, 2_000, 2_500]
+    assert [user.tag for user in order._tiers["paid"].users.values()] == list(range(2_500))

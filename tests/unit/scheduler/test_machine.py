@@ -471,6 +471,17 @@ def test_takeover_listens_adopts_what_runs_and_dispatches_the_rest() -> None:
     assert of(Settle, new.settle("run_1", STOPPED)) == [Settle(1)]
 
 
+def test_takeover_listens_from_when_it_can_hear_however_long_it_took_to_restore() -> None:
+    pool = Pool(term=9, listening=True, recovery_ms=400)
+    pool.now_ms = 5_000
+    pool.machine.listen(5_000)
+    assert not starts(pool.submit("run_1", redelivered=True))
+    pool.now_ms = 5_390
+    assert not starts(pool.report("gpu_a"))
+    sent = [start for _ in range(6) for start in starts(pool.tick(50))]
+    assert sent == [("gpu_a", "run_1")]
+
+
 def test_takeover_claims_no_log_before_the_workers_have_said_what_they_write() -> None:
     pool = Pool(term=9, listening=True)
     assert not of(Notify, pool.submit("run_1", redelivered=True))
