@@ -136,6 +136,11 @@ def worker_commands(worker: str) -> str:
     return f"gpu.{worker}.cmd"
 
 
+def embed_requests(pool: str) -> str:
+    """Return the subject on which the embedding workers of a pool answer, one of them each."""
+    return f"embed.{pool}"
+
+
 # --- edges ---------------------------------------------------------------------------------
 
 EDGE_NEWS = "edge.news"

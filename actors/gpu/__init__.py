@@ -7,6 +7,9 @@ Emits: log entries and snapshots, `RunFinished` to the chat's session, `RunBegan
 `RunSettled`, `RunRejected`, `PrefixChanged`, `WorkerReport` and `WorkerGone` to the pool's
 scheduler.
 
+Apart from that, an embedding worker (`embedding_actor`) has an embedder (`vllm_embedder`,
+`sim_embedder`; `contracts.ports.embedder`) and answers requests for vectors on `embed.<pool>`.
+
 Invariants
 - Nothing is written before the run's log is claimed under the attempt of the command.
 - One append a run is in flight; what the engine produced meanwhile rides in the next.

@@ -12,3 +12,10 @@ BAD_COMMANDS = Counter("parley_gpu_commands_bad", "Commands that did not decode"
 COMMANDS_DROPPED = Counter(
     "parley_gpu_commands_dropped", "Commands dropped: mailbox full", ["worker"]
 )
+EMBEDDED = Counter("parley_embedding_inputs", "Texts made into vectors", ["worker"])
+EMBED_REFUSED = Counter(
+    "parley_embedding_refused", "Requests for vectors refused, by code", ["worker", "code"]
+)
+EMBED_LATE = Counter(
+    "parley_embedding_late", "Requests for vectors dropped: nobody waits any more", ["worker"]
+)

@@ -1,42 +1,16 @@
-"""vLLM's `AsyncLLM` as the engine; on CUDA or on a CPU, whichever vLLM was installed for.
-
-vLLM is imported at `start`, in a thread of its own: that takes many seconds, and reports must
-flow meanwhile. The thread lives as long as the engine (see `orphans`).
-"""
+"""vLLM's `AsyncLLM` as the engine; on CUDA or on a CPU, whichever vLLM was installed for."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from psutil import Process
-
-from actors.gpu.keeper import Keeper
 from actors.gpu.kv_events import KvEvents
-from actors.gpu.orphans import end_processes, engine_processes, first_in_children
+from actors.gpu.vllm_host import VllmHost
 from contracts.errors import EngineDead, EngineRefused
 from contracts.ports.engine import BlockChange, EngineInfo, EngineLoad, EngineOutput
 from contracts.runs import Guide, Sampling, TokenLogprob
-
-ENVIRONMENT = {
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TRANSFORMERS_OFFLINE": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-}
-"""What vLLM finds in its environment unless it is set already. Spawn, because a forked child
-would not load the plugin that `orphans` is; nobind, because two engines on one machine would
-bind themselves to the same core."""
-
-_WATCH_S = 0.1
-"""How often the engine is asked whether it has failed without a process having died."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +29,7 @@ class VllmEngine:
     """See `contracts.ports.engine.Engine`.
 
     `engine_args` are fields of vLLM's `AsyncEngineArgs` and win over the defaults below;
-    `environment` wins over `ENVIRONMENT` and over the process's own.
+    `environment` wins over `vllm_host.ENVIRONMENT` and over the process's own.
     """
 
     def __init__(
@@ -67,9 +41,7 @@ class VllmEngine:
     ) -> None:
         self._model_path = model_path
         self._engine_args = dict(engine_args or {})
-        self._environment = dict(environment or {})
-        self._keeper = Keeper("engine-keeper")
-        self._llm: Any = None
+        self._host = VllmHost(environment or {})
         self._info: EngineInfo | None = None
         self._sampling: Any = None
         self._delta: Any = None
@@ -77,8 +49,6 @@ class VllmEngine:
         self._refusals: tuple[type[Exception], ...] = ()
         self._requests: dict[str, _Request] = {}
         self._kv_events: KvEvents | None = None
-        self._loaded = asyncio.Event()
-        self._closed = False
 
     @property
     def info(self) -> EngineInfo:
@@ -101,16 +71,9 @@ class VllmEngine:
             EngineDead: vLLM could not start; the message has its reason.
         """
         progress("Importing vLLM.")
-        await self._keeper.do(self._import)
+        await self._host.imported(self._import)
         progress(f"Loading {self._model_path.name} into vLLM.")
-        try:
-            self._llm = await self._keeper.do(self._load)
-        except Exception as error:
-            # vLLM raises whatever its parts raise: all of it means that there is no engine.
-            await asyncio.to_thread(end_processes, engine_processes(os.getpid()))
-            raise EngineDead(f"vLLM could not start: {error}") from error
-        self._info = self._describe()
-        self._loaded.set()
+        self._info = self._describe(await self._host.load(self._args))
         if self._kv_events is not None:
             self._kv_events.listen()
         progress("Warming up.")
@@ -121,7 +84,7 @@ class VllmEngine:
         self, request_id: str, prompt: tuple[int, ...], sampling: Sampling
     ) -> AsyncIterator[EngineOutput]:
         """Yield what vLLM produces for one request."""
-        if self._llm.errored:
+        if self._host.llm.errored:
             raise EngineDead("the engine has failed")
         if request_id in self._requests:
             raise EngineRefused(f"request {request_id} is running")
@@ -135,7 +98,7 @@ class VllmEngine:
             raise EngineRefused(str(error)) from error
         except Exception as error:
             # vLLM wraps what went wrong in several classes; the engine itself knows.
-            if self._llm.errored:
+            if self._host.llm.errored:
                 raise EngineDead(f"the engine has failed: {error}") from error
             raise
         finally:
@@ -148,7 +111,7 @@ class VllmEngine:
         """What `AsyncLLM.generate` does, less a layer, and safe against an abort that comes
         before vLLM knows the request."""
         engine_input = {"type": "token", "prompt_token_ids": list(prompt)}
-        queue = await self._llm.add_request(request_id, engine_input, self._params(sampling))
+        queue = await self._host.llm.add_request(request_id, engine_input, self._params(sampling))
         request.added = True
         finished = False
         produced = 0
@@ -172,8 +135,8 @@ class VllmEngine:
                 produced += len(tokens)
         finally:
             queue.close()
-            if not finished and not self._closed:
-                await self._llm.abort(queue.request_id, internal=True)
+            if not finished and not self._host.closed:
+                await self._host.llm.abort(queue.request_id, internal=True)
 
     async def abort(self, request_id: str) -> None:
         """Free the sequence, and return when the engine's own loop has done so.
@@ -181,20 +144,20 @@ class VllmEngine:
         A question to the engine's process after the abort is answered after it, since both
         come through one queue, between two steps.
         """
-        if self._llm is None or self._llm.errored:
+        if self._host.failed:
             return
         request = self._requests.get(request_id)
         if request is not None:
             request.aborted = True
             if request.added:
-                await self._llm.abort(request_id)
+                await self._host.llm.abort(request_id)
             else:
                 await request.gone.wait()
         try:
-            await self._llm.engine_core.call_utility_async("is_scheduler_paused")
+            await self._host.llm.engine_core.call_utility_async("is_scheduler_paused")
         except Exception:
             # A dead engine holds nothing either; its death is told by `died`.
-            if not self._llm.errored:
+            if not self._host.llm.errored:
                 raise
 
     def load(self) -> EngineLoad:
@@ -212,40 +175,16 @@ class VllmEngine:
 
     async def died(self) -> str:
         """Return when a process of the engine has exited, or it has given itself up."""
-        await self._loaded.wait()
-        loop = asyncio.get_running_loop()
-        exited: asyncio.Future[int] = loop.create_future()
-        watched = _pidfds(engine_processes(os.getpid()))
-        try:
-            for fd, pid in watched.items():
-                loop.add_reader(fd, _exited, exited, pid)
-            while not self._closed:
-                await asyncio.wait([exited], timeout=_WATCH_S)
-                if exited.done():
-                    return f"the engine's process {exited.result()} exited"
-                if self._llm is not None and self._llm.errored:
-                    return "the engine has failed"
-            return "the engine was closed"
-        finally:
-            for fd in watched:
-                loop.remove_reader(fd)
-                os.close(fd)
+        return await self._host.died()
 
     async def close(self) -> None:
         """End the engine and all its processes, also one that is still starting."""
-        self._closed = True
+        self._host.closing()
         if self._kv_events is not None:
             await self._kv_events.close()
-        processes = engine_processes(os.getpid())
-        if self._llm is not None:
-            llm, self._llm = self._llm, None
-            await asyncio.to_thread(llm.shutdown, 3.0)
-        await asyncio.to_thread(end_processes, processes)
-        self._keeper.dismiss()
+        await self._host.close()
 
     def _import(self) -> None:
-        for name, value in {**ENVIRONMENT, **os.environ, **self._environment}.items():
-            os.environ[name] = value
         from vllm import SamplingParams  # noqa: PLC0415 - after the environment is set
         from vllm.exceptions import GracefulHTTPError, VLLMClientError  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: PLC0415
@@ -255,23 +194,10 @@ class VllmEngine:
         self._guided = StructuredOutputsParams
         self._refusals = (VLLMClientError, GracefulHTTPError, ValueError)
 
-    def _load(self) -> Any:
-        from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415 - see `_import`
-        from vllm.platforms import current_platform  # noqa: PLC0415
-        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
-
-        args: dict[str, object] = {
-            "model": str(self._model_path),
-            "disable_log_stats": True,
-            "enable_log_requests": False,
-            "enable_prefix_caching": True,
-        }
-        if current_platform.is_cpu():
-            args |= {"enforce_eager": True, "block_size": 32}
-            # More threads than free cores spin against each other: 3 times slower, measured.
-            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
-        if self._closed:
-            raise EngineDead("the engine was closed while it started")
+    def _args(self, on_cpu: bool) -> Mapping[str, object]:
+        args: dict[str, object] = {"model": str(self._model_path), "enable_prefix_caching": True}
+        if on_cpu:
+            args["block_size"] = 32
         if self._kv_events is not None:
             self._kv_events.prepare()
             args["kv_events_config"] = {
@@ -280,11 +206,10 @@ class VllmEngine:
                 "endpoint": self._kv_events.endpoint,
                 "replay_endpoint": self._kv_events.replay_endpoint,
             }
-        with first_in_children():
-            return AsyncLLM.from_engine_args(AsyncEngineArgs(**(args | self._engine_args)))
+        return args | self._engine_args
 
-    def _describe(self) -> EngineInfo:
-        config = self._llm.vllm_config
+    def _describe(self, llm: Any) -> EngineInfo:
+        config = llm.vllm_config
         block_size = config.cache_config.block_size
         return EngineInfo(
             kind="vllm",
@@ -350,20 +275,3 @@ def _finite(logprob: float) -> float:
 
 def _finish(reason: str) -> Literal["stop", "length"]:
     return "stop" if reason == "stop" else "length"
-
-
-def _pidfds(processes: Sequence[Process]) -> dict[int, int]:
-    """Return a file descriptor for each process, readable once it has exited, and its pid;
-    none where the kernel has no such thing (the engine's own watch remains)."""
-    opened = {}
-    for process in processes:
-        try:
-            opened[os.pidfd_open(process.pid)] = process.pid
-        except (AttributeError, OSError):
-            continue
-    return opened
-
-
-def _exited(exited: "asyncio.Future[int]", pid: int) -> None:
-    if not exited.done():
-        exited.set_result(pid)

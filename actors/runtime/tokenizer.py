@@ -115,6 +115,7 @@ class HfTextCodec:
     def load(cls, model_dir: Path) -> "HfTextCodec":
         """Return the codec of the model in `model_dir`.
 
+        What the file says of cutting and padding is not followed: that is the caller's business.
         Reads `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja`, `config.json`
         and `generation_config.json`; only the first must be there.
 
@@ -128,6 +129,8 @@ class HfTextCodec:
             tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
         except Exception as error:
             raise BadTokenizer(f"{path} is not a tokenizer: {error}") from error
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         settings = _read_json(model_dir / "tokenizer_config.json")
         names = {}
         for name in _NAMED_TOKENS:

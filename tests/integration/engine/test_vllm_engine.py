@@ -31,9 +31,9 @@ async def test_abort_leaves_no_block_in_use(vllm: VllmEngine) -> None:
     readers = [asyncio.create_task(read(f"held-{n}")) for n in range(8)]
     await until(lambda: vllm.load().running == 8)
     # vLLM drops its prefix cache only when no block is in use.
-    assert not await vllm._llm.reset_prefix_cache()
+    assert not await vllm._host.llm.reset_prefix_cache()
     await asyncio.gather(*(vllm.abort(f"held-{n}") for n in range(8)))
-    assert await vllm._llm.reset_prefix_cache()
+    assert await vllm._host.llm.reset_prefix_cache()
     await asyncio.gather(*readers)
 
 
@@ -49,7 +49,7 @@ async def test_abort_of_a_request_that_begins_leaves_no_block_in_use(vllm: VllmE
             await asyncio.sleep(0)
         await asyncio.sleep(0)
         await vllm.abort("early")
-        assert await vllm._llm.reset_prefix_cache()
+        assert await vllm._host.llm.reset_prefix_cache()
         assert await asyncio.wait_for(reader, 10) < 1500
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from contracts import (
     accounts,
+    embeddings,
     errors,
     events,
     log,
@@ -31,6 +32,7 @@ from contracts.codec import encode
 
 GOLDEN = Path(__file__).parent / "golden"
 MODULES: tuple[ModuleType, ...] = (
+    embeddings,
     errors,
     runs,
     events,
@@ -493,6 +495,10 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         instead_of="please tell me",
         wanted_at_ms=1_700_000_000_000,
     ),
+    # embeddings
+    embeddings.EmbedInputs(inputs=("tea", (1, 2)), within_ms=50, truncate=True),
+    embeddings.Embedded(model="tiny", vectors=(b"\x00\x00\x80?",), tokens=3),
+    embeddings.EmbedRefused(problem=PROBLEM),
     # responses
     RESPONSE,
     responses.SubmitResponse(
