@@ -8,8 +8,8 @@ history before the terminal event is in the log.
 Accepts (durable stream `SESS`, at least once): `SubmitPrompt`, `CancelRun`, `RunFinished`; for
 responses of the API, which its hosts keep beside chats, `SubmitResponse` (ADR 0021).
 Emits: `RunSpec` to `RUNS`, `PromptAccepted` or `PromptRejected` and `CancelReply` to whoever
-asked, `CancelQueued` requests to the scheduler, the terminal event to the run's log,
-`FoldWanted` and `TitleWanted` to `FOLD`.
+asked, `CancelQueued` requests to the scheduler, `EmbedInputs` requests to embedding workers, the
+terminal event to the run's log, `FoldWanted` and `TitleWanted` to `FOLD`.
 
 Invariants:
 - the prompt is in history before its run is queued, the answer before its terminal event;
@@ -25,7 +25,8 @@ Rooms: `state` (messages, effects, a run's progress), `machine` (the way in, fai
 `submitting`, `cancelling`, `watching` and `ending` (its transitions), `conversation` (what they
 share), `memory` (what is remembered beyond the window), `context` (the prompt of a turn),
 `exchanges` (messages as a model reads them), `retrieval` (older turns, found and quoted) with its
-index `sqlite_retrieval`, `folding` (when the summarizer is asked), `outcomes` (how an end looks),
+index `sqlite_retrieval`, or `embedded_retrieval` around it, `learning` (when vectors are asked
+for), `embedding` (how), `folding` (when the summarizer is asked), `outcomes` (how an end looks),
 `responses` (the keeper of a response) with its `responses_state`,
 `titles` and `titling` (what a chat is called, and when the summarizer is asked for better),
 `actor` (the shell of all chats of a host), `effects` (its hands), `config`, `metrics`.

@@ -13,10 +13,11 @@ from actors.runtime.telling import tell
 from actors.session import metrics
 from actors.session.config import SessionConfig
 from actors.session.effects import EffectRunner
+from actors.session.embedding import TurnEmbedder
 from actors.session.machine import SessionMachine
 from actors.session.responses import ResponseMachine
 from actors.session.retrieval import Retrieval
-from actors.session.state import Command, SessionMessage, Tick
+from actors.session.state import Command, EmbedTurns, SessionMessage, Tick, TurnsEmbedded
 from contracts.codec import decode
 from contracts.errors import (
     BadMessage,
@@ -76,7 +77,7 @@ class SessionHost:
     A chat is activated by its first command and handles one message at a time. A full inbox
     refuses prompts (`rate_limited`), takes one cancel of a run, and ends of runs always: there
     are no more of those than runs in flight. `new_index` makes the index of a chat's older
-    turns; None: they are not looked for.
+    turns; None: they are not looked for. `embedder` is for an index that works with vectors.
     """
 
     def __init__(
@@ -89,9 +90,11 @@ class SessionHost:
         clock: Clock,
         host_id: str,
         new_index: Callable[[], Retrieval] | None = None,
+        embedder: TurnEmbedder | None = None,
     ) -> None:
         self._config = config
         self._new_index = new_index
+        self._embedder = embedder
         self._bus = bus
         self._token_log = log
         self._history = history
@@ -217,6 +220,7 @@ class SessionHost:
                 log=self._token_log,
                 history=self._history,
                 clock=self._clock,
+                embedder=self._embedder,
             )
             session = self._sessions[chat_id] = _Session(chat_id, hands)
             metrics.ACTIVE.set(len(self._sessions))
@@ -258,6 +262,9 @@ class SessionHost:
         pending: deque[Any] = deque((message,))
         while pending:
             for effect in machine.handle(pending.popleft(), self._clock.now_ms()):
+                if isinstance(effect, EmbedTurns):
+                    self._embed(session, machine, effect)
+                    continue
                 result = await session.hands.perform(effect)
                 if result is not None:
                     pending.append(result)
@@ -268,6 +275,21 @@ class SessionHost:
             session.inbox.extend(
                 Command(_decoded(session.chat_id, held), number) for number, held in again
             )
+
+    def _embed(
+        self, session: _Session, machine: SessionMachine | ResponseMachine, effect: EmbedTurns
+    ) -> None:
+        """Have older turns embedded while the chat goes on. A machine that is gone by then is
+        not told: its successor asks by itself."""
+
+        async def work() -> None:
+            result = await session.hands.perform(effect)
+            if isinstance(result, TurnsEmbedded) and session.machine is machine:
+                session.inbox.append(result)
+                self._wake(session)
+
+        assert self._group is not None, "effects are performed while it runs"
+        self._group.create_task(work(), name=f"embed-{session.chat_id}")
 
     async def _load(self, session: _Session) -> SessionMachine | ResponseMachine | None:
         """Rebuild the chat, or the response, from history. Without history all commands wait

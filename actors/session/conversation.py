@@ -13,6 +13,7 @@ BEFORE_QUEUE = (
     Phase.KEYING,
     Phase.BRANCHING,
     Phase.RECALLING,
+    Phase.UNDERSTANDING,
     Phase.STORING,
     Phase.RESOLVING,
 )

@@ -8,6 +8,7 @@ import structlog
 
 from actors.runtime.telling import tell
 from actors.session import metrics
+from actors.session.embedding import TurnEmbedder
 from actors.session.responses_state import (
     DropResponse,
     ResponseDropped,
@@ -27,6 +28,8 @@ from actors.session.state import (
     AskKnown,
     CloseLog,
     Effect,
+    EmbedQuery,
+    EmbedTurns,
     EnqueueRefused,
     EnqueueRun,
     KeyLookedUp,
@@ -36,6 +39,7 @@ from actors.session.state import (
     PathRead,
     PromptConflict,
     PromptStored,
+    QueryEmbedded,
     ReadMemory,
     ReadPath,
     Reply,
@@ -47,6 +51,7 @@ from actors.session.state import (
     SessionMessage,
     StepFailed,
     TerminalWritten,
+    TurnsEmbedded,
     Wish,
     WriteTerminal,
 )
@@ -91,7 +96,9 @@ class EffectRunner:
         log: TokenLog,
         history: History,
         clock: Clock,
+        embedder: TurnEmbedder | None = None,
     ) -> None:
+        self._embedder = embedder
         self.deliveries: dict[int, Delivery] = {}
         self._chat_id = chat_id
         self._writer_name = f"session/{host_id}"
@@ -122,6 +129,12 @@ class EffectRunner:
                 return None
             case ReadMemory():
                 return await self._read_memory(effect)
+            case EmbedQuery(run_id, text):
+                meaning = await self._embedder.query(text) if self._embedder else None
+                return QueryEmbedded(run_id, meaning)
+            case EmbedTurns(passages):
+                found = await self._embedder.turns(passages) if self._embedder else ()
+                return TurnsEmbedded(found)
             case LookUpKey() | ReadPath() | LookUpRun() | AcceptPrompt() | SaveAnswer():
                 return await self._history_step(effect)
             case EnqueueRun() | CloseLog() | WriteTerminal() | AskKnown():

@@ -13,6 +13,7 @@ from actors.session.config import SessionConfig
 from actors.session.conversation import Conversation, Effects
 from actors.session.ending import Ending
 from actors.session.folding import Folding
+from actors.session.learning import Learning
 from actors.session.retrieval import Retrieval
 from actors.session.state import (
     AnswerSaved,
@@ -27,6 +28,7 @@ from actors.session.state import (
     Progress,
     PromptConflict,
     PromptStored,
+    QueryEmbedded,
     RunClosed,
     RunEnqueued,
     RunKnown,
@@ -36,6 +38,7 @@ from actors.session.state import (
     StepFailed,
     TerminalWritten,
     Tick,
+    TurnsEmbedded,
 )
 from actors.session.submitting import Submitting
 from actors.session.titling import Titling
@@ -59,6 +62,7 @@ class SessionMachine:
         self._submitting = Submitting(self._conversation, self._ending, self._cancelling)
         self._folding = Folding(self._conversation)
         self._titling = Titling(self._conversation)
+        self._learning = Learning(self._conversation)
         self._watching = Watching(self._conversation, self._ending)
 
     @property
@@ -88,28 +92,24 @@ class SessionMachine:
     def handle(self, message: SessionMessage, now_ms: int) -> Effects:
         """Decide. Messages about runs that ended meanwhile have no effect."""
         match message:
-            case Command(SubmitPrompt() as submit, delivery):
-                return self._submitting.submit(submit, delivery, now_ms)
-            case Command(CancelRun() as cancel, delivery):
-                return self._cancelling.cancel(cancel, delivery, now_ms)
-            case Command(RunFinished() as finished, delivery):
-                return self._ending.finished(finished, delivery)
+            case Command():
+                return self._command(message, now_ms)
             case Tick():
                 return self._tick(now_ms)
-            case Command():
-                raise IllegalMessage("unreachable: every command is matched above")
+            case TurnsEmbedded():
+                return self._learning.told(message)
         progress = self._conversation.runs.get(message.run_id)
         if progress is None:
             return ()
         match message:
-            case KeyLookedUp() | PathRead() | MemoryRead():
+            case KeyLookedUp() | PathRead() | MemoryRead() | QueryEmbedded():
                 return self._told(progress, message, now_ms)
             case PromptStored() if progress.phase is Phase.STORING:
                 return self._submitting.prompt_stored(progress, message, now_ms)
             case PromptConflict() if progress.phase is Phase.STORING:
                 return self._submitting.conflicted(progress, now_ms)
             case RunEnqueued():
-                return self._submitting.enqueued(progress, now_ms)
+                return (*self._submitting.enqueued(progress, now_ms), *self._learning.go_on())
             case EnqueueRefused() if progress.phase is Phase.QUEUEING:
                 problem = Problem(code="at_capacity", detail="The queue is full.")
                 return self._ending.end_unqueued(
@@ -133,16 +133,32 @@ class SessionMachine:
                 return self._failed(progress, message, now_ms)
         return ()
 
+    def _command(self, command: Command, now_ms: int) -> Effects:
+        match command.body:
+            case SubmitPrompt() as submit:
+                return self._submitting.submit(submit, command.delivery, now_ms)
+            case CancelRun() as cancel:
+                return self._cancelling.cancel(cancel, command.delivery, now_ms)
+            case RunFinished() as finished:
+                return self._ending.finished(finished, command.delivery)
+            case _:
+                raise IllegalMessage("a response is no business of a chat's")
+
     def _told(
-        self, progress: Progress, told: KeyLookedUp | PathRead | MemoryRead, now_ms: int
+        self,
+        progress: Progress,
+        told: KeyLookedUp | PathRead | MemoryRead | QueryEmbedded,
+        now_ms: int,
     ) -> Effects:
-        """History answered a question that a prompt waits for."""
+        """A question was answered that a prompt waits for."""
         if isinstance(told, KeyLookedUp) and progress.phase is Phase.KEYING:
             return self._submitting.key_known(progress, told.earlier, now_ms)
         if isinstance(told, PathRead) and progress.phase is Phase.BRANCHING:
             return self._submitting.path_read(progress, told.messages, now_ms)
         if isinstance(told, MemoryRead) and progress.phase is Phase.RECALLING:
             return self._submitting.recalled(progress, told, now_ms)
+        if isinstance(told, QueryEmbedded) and progress.phase is Phase.UNDERSTANDING:
+            return self._submitting.understood(progress, told, now_ms)
         return ()
 
     def _looked_up(self, progress: Progress, found: RunLookedUp, now_ms: int) -> Effects:

@@ -26,7 +26,7 @@ from actors.session.exchanges import (
     is_on,
     place_of,
 )
-from actors.session.retrieval import FOUND_MAX, Passage, Retrieval, chosen, terms_of
+from actors.session.retrieval import FOUND_MAX, Meaning, Passage, Retrieval, chosen, terms_of
 from contracts.branches import ROOT
 from contracts.memory import FoldWanted
 from contracts.records import Attachment, Message, SessionRecord, Summary
@@ -100,8 +100,10 @@ class Memory:
         attachments: Sequence[Attachment],
         sampling: Sampling,
         user_prompt: str = "",
+        meaning: Meaning | None = None,
     ) -> Context:
-        """Return the prompt of the turn that follows `path` (oldest first).
+        """Return the prompt of the turn that follows `path` (oldest first). `meaning` is that of
+        `content`, where it is known.
 
         Raises:
             Refused: `prompt_too_long`, when the new message does not fit.
@@ -121,7 +123,8 @@ class Memory:
         )
         quotes = model.tokens(model.shares.retrieved) if self._index is not None else 0
         first = first_shown(model, material, model.room - quotes)
-        passages = self._passages(model, path, exchanges[first:], content, material, quotes)
+        older = path[: place_of(path, exchanges[first].position)] if exchanges[first:] else path
+        passages = self._passages(model, older, terms_of(content), meaning, material, quotes)
         material = replace(material, first=first, passages=passages)
         context = build_context(model, material, sampling)
         self._note_shown(exchanges, context.first)
@@ -170,20 +173,32 @@ class Memory:
 
     # older turns
 
+    def understands(self, model: ModelContext) -> bool:
+        """Whether older turns are better found if it is known what the message means."""
+        return bool(self._index is not None and self._index.embeds and model.shares.retrieved)
+
+    def unlearned(self, limit: int) -> Sequence[Passage]:
+        """Return up to `limit` older turns of which it would know what they mean."""
+        return () if self._index is None else self._index.unlearned(limit)
+
+    def learn(self, meanings: Sequence[tuple[Passage, Meaning]]) -> None:
+        """Take what older turns mean."""
+        if self._index is not None:
+            self._index.learn(meanings)
+
     def _passages(
         self,
         model: ModelContext,
-        path: Sequence[Message],
-        shown: Sequence[Exchange],
-        content: str,
+        older: Sequence[Message],
+        terms: Sequence[str],
+        meaning: Meaning | None,
         material: Material,
         limit: int,
     ) -> tuple[Passage, ...]:
         if self._index is None or not limit:
             return ()
-        end = place_of(path, shown[0].position) if shown else len(path)
-        self._add_to_index(path[:end])
-        found = self._index.search(terms_of(content), FOUND_MAX)
+        self._add_to_index(older)
+        found = self._index.search(terms, FOUND_MAX, meaning)
         known = "" if model.quotes_known else material.summary
         return chosen(found, known, limit, lambda text: len(model.codec.encode(text)))
 

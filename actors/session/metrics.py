@@ -12,6 +12,10 @@ BROKEN = Counter("parley_session_broken_total", "Chats set aside by a broken inv
 REFUSED_FULL = Counter("parley_session_mailbox_full_total", "Commands that met a full mailbox")
 FOLDS_WANTED = Counter("parley_session_folds_wanted_total", "Folds asked of the summarizers")
 TITLES_WANTED = Counter("parley_session_titles_wanted_total", "Titles asked of the summarizers")
+QUERIES_EMBEDDED = Counter(
+    "parley_session_queries_embedded_total", "Messages whose vector was wanted, by outcome", ["how"]
+)
+TURNS_EMBEDDED = Counter("parley_session_turns_embedded_total", "Older turns made into vectors")
 LEFT_OUT = Counter(
     "parley_session_left_out_total", "What prompts did not hold of their conversation", ["what"]
 )

@@ -1,6 +1,7 @@
 """Older turns that a new message may refer to: found, chosen and quoted. Pure (ADR 0017).
 
-`Retrieval` is a port: in production `sqlite_retrieval`, in tests also a fake.
+`Retrieval` is a port: in production `sqlite_retrieval`, with an embedding model
+`embedded_retrieval` around it (ADR 0026), in tests also a fake.
 """
 
 import re
@@ -52,17 +53,48 @@ class Passage:
     score: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The vector of a text, as `contracts.embeddings.Embedded` has it; only those of one
+    `model` can be compared."""
+
+    model: str
+    vector: bytes
+
+
 class Retrieval(Protocol):
     """An index over the exchanges of one chat. Synchronous, in memory, and the same answers for
-    the same calls, so that a machine may hold it; milliseconds at 2,000 exchanges."""
+    the same calls, so that a machine may hold it; milliseconds at 2,000 exchanges.
+
+    An index may work with vectors, which others make: it says which it lacks (`unlearned`) and
+    is told them (`learn`), whenever that is. Without them it finds by words.
+    """
 
     def add(self, passages: Sequence[Passage]) -> None:
         """Index whole exchanges; one of the same position is replaced."""
         ...
 
-    def search(self, terms: Sequence[str], limit: int) -> Sequence[Passage]:
-        """Return the passages that hold any of the terms, best first. Terms are words in lower
-        case; a long text comes as the part around them."""
+    def search(
+        self, terms: Sequence[str], limit: int, meaning: Meaning | None = None
+    ) -> Sequence[Passage]:
+        """Return the passages that hold any of the terms or, where it `embeds`, are near the
+        meaning, best first. Terms are words in lower case; a long text comes as the part around
+        them, or as its beginning."""
+        ...
+
+    @property
+    def embeds(self) -> bool:
+        """Whether a search finds more if it is given the meaning of the message."""
+        ...
+
+    def unlearned(self, limit: int) -> Sequence[Passage]:
+        """Return up to `limit` passages whose meaning it would be told, others at each call as
+        long as there are others."""
+        ...
+
+    def learn(self, meanings: Sequence[tuple[Passage, Meaning]]) -> None:
+        """Take the meanings of passages that `unlearned` returned; those that were replaced or
+        forgotten since are dropped."""
         ...
 
     def clear(self) -> None:
@@ -92,6 +124,12 @@ def terms_of(text: str) -> tuple[str, ...]:
     return tuple(terms)
 
 
+def worthwhile(found: Sequence[Passage]) -> Sequence[Passage]:
+    """Return what of `found`, best first, is no noise beside the best."""
+    least = found[0].score * _LEAST_OF_BEST if found else 0.0
+    return [passage for passage in found if passage.score >= least]
+
+
 def chosen(
     found: Sequence[Passage], summary: str, tokens_max: int, cost: Callable[[str], int]
 ) -> tuple[Passage, ...]:
@@ -101,14 +139,13 @@ def chosen(
     if not found:
         return ()
     known = set(words_of(summary))
-    least = found[0].score * _LEAST_OF_BEST
     left = tokens_max - cost(HEADING)
     taken: list[Passage] = []
     said: set[tuple[str, str]] = set()
     misses = 0
-    for passage in found:
+    for passage in worthwhile(found):
         text = (passage.user.casefold(), passage.assistant.casefold())
-        if passage.score < least or text in said or _tells_nothing_new(passage, known):
+        if text in said or _tells_nothing_new(passage, known):
             continue
         for shown in (passage, replace(passage, assistant="")):
             price = cost(_quote(shown))

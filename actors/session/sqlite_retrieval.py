@@ -7,7 +7,7 @@ of 2,000 exchanges some MB.
 import sqlite3
 from collections.abc import Sequence
 
-from actors.session.retrieval import Passage
+from actors.session.retrieval import Meaning, Passage
 
 _WHOLE_CHARS = 600
 """Longer texts come as the part around what matches."""
@@ -56,7 +56,12 @@ class SqliteRetrieval:
         db.execute("COMMIT")
         self._count += len(passages)
 
-    def search(self, terms: Sequence[str], limit: int) -> Sequence[Passage]:
+    def search(
+        self,
+        terms: Sequence[str],
+        limit: int,
+        meaning: Meaning | None = None,  # noqa: ARG002 - it goes by words
+    ) -> Sequence[Passage]:
         """Return the passages that hold any of the terms, best first."""
         if self._db is None:
             return []
@@ -69,6 +74,18 @@ class SqliteRetrieval:
             Passage(position, number, user, assistant, score)
             for position, number, score, user, assistant in rows
         ]
+
+    @property
+    def embeds(self) -> bool:
+        """No: it goes by words."""
+        return False
+
+    def unlearned(self, limit: int) -> Sequence[Passage]:  # noqa: ARG002 - there are none
+        """Return none."""
+        return ()
+
+    def learn(self, meanings: Sequence[tuple[Passage, Meaning]]) -> None:
+        """Take none."""
 
     def clear(self) -> None:
         """Forget all."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from actors.session.retrieval import Meaning, Passage
 from contracts.events import Terminal
 from contracts.memory import SummarizerWish
 from contracts.records import Chat, Message, RunRecord, Summary
@@ -56,6 +57,21 @@ class MemoryRead:
     run_id: str
     summary: Summary | None = None
     older: tuple[Message, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEmbedded:
+    """What the new message means; None: it is not known in time."""
+
+    run_id: str
+    meaning: Meaning | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsEmbedded:
+    """What older turns mean; nothing: it can't be had now."""
+
+    meanings: tuple[tuple[Passage, Meaning], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +163,8 @@ SessionMessage = (
     | KeyLookedUp
     | PathRead
     | MemoryRead
+    | QueryEmbedded
+    | TurnsEmbedded
     | RunEnqueued
     | EnqueueRefused
     | RunLookedUp
@@ -193,6 +211,22 @@ class ReadMemory:
     run_id: str
     before: Message | None
     limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedQuery:
+    """Ask what a new message means; answer with `QueryEmbedded`, soon, whatever happens."""
+
+    run_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedTurns:
+    """Ask in the background what older turns mean; answer with `TurnsEmbedded`, whatever
+    happens, or not at all if the machine is gone by then."""
+
+    passages: tuple[Passage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +320,8 @@ Effect = (
     | LookUpKey
     | ReadPath
     | ReadMemory
+    | EmbedQuery
+    | EmbedTurns
     | Wish
     | LookUpRun
     | AcceptPrompt
@@ -307,6 +343,7 @@ class Phase(Enum):
     KEYING = "keying"
     BRANCHING = "branching"
     RECALLING = "recalling"
+    UNDERSTANDING = "understanding"
     STORING = "storing"
     RESOLVING = "resolving"
     QUEUEING = "queueing"
@@ -323,7 +360,8 @@ class Progress:
     nothing is due. `submits`, `cancels` and `finishes` are deliveries to acknowledge when
     their time comes; `waiting` are reply subjects of cancels. `doubtful`: the prompt may have been
     stored although history reported a failure. `held` are prompts that came while the run was
-    looked up: what they mean is known then. `branch`: the turn begins a branch, and the machine has
+    looked up: what they mean is known then. `meaning` is the new message's, where it was asked
+    for. `branch`: the turn begins a branch, and the machine has
     its path."""
 
     run_id: str
@@ -336,6 +374,7 @@ class Progress:
     finished: RunFinished | None = None
     outcome: RunOutcome | None = None
     closed: RunClosed | None = None
+    meaning: Meaning | None = None
     doubtful: bool = False
     branch: bool = False
     cancel_wanted: bool = False

@@ -10,15 +10,18 @@ from actors.session.conversation import (
     unknown_to,
 )
 from actors.session.ending import Ending
+from actors.session.retrieval import Meaning
 from actors.session.state import (
     AcceptPrompt,
     Acknowledge,
+    EmbedQuery,
     EnqueueRun,
     LookUpKey,
     MemoryRead,
     Phase,
     Progress,
     PromptStored,
+    QueryEmbedded,
     ReadMemory,
     ReadPath,
     Reply,
@@ -162,7 +165,7 @@ class Submitting:
         model = self._conversation.config.models.get(self._model_name(submit))
         older = model is not None and memory.reads_older(model, messages)
         if not older and not memory.awaits_summary:
-            return self._store(progress, now_ms)
+            return self._understand(progress, now_ms)
         progress.phase = Phase.RECALLING
         limit = self._conversation.config.messages_max - len(messages)
         return (ReadMemory(submit.run_id, messages[0] if older else None, limit),)
@@ -173,6 +176,23 @@ class Submitting:
         messages[:0] = read.older or ()
         beginning = messages[0].message_id if read.older is not None else None
         self._conversation.memory.read(read.summary, beginning=beginning)
+        return self._understand(progress, now_ms)
+
+    def _understand(self, progress: Progress, now_ms: int) -> Effects:
+        """Ask what the message means, where that helps to find what it refers to."""
+        submit = progress.submit
+        assert submit is not None
+        model = self._conversation.config.models.get(self._model_name(submit))
+        if model is None or not self._conversation.memory.understands(model):
+            return self._store(progress, now_ms)
+        again = self._conversation.message(submit.prompt_id)
+        text = again.content if again is not None else submit.content
+        progress.phase = Phase.UNDERSTANDING
+        return (EmbedQuery(submit.run_id, text),)
+
+    def understood(self, progress: Progress, told: QueryEmbedded, now_ms: int) -> Effects:
+        """The message's meaning is known, or is not waited for any longer."""
+        progress.meaning = told.meaning
         return self._store(progress, now_ms)
 
     def _store(self, progress: Progress, now_ms: int) -> Effects:
@@ -180,7 +200,7 @@ class Submitting:
         assert submit is not None
         try:
             model = self._model(submit)
-            progress.spec = self._spec(submit, model)
+            progress.spec = self._spec(submit, model, progress.meaning)
         except Refused as refusal:
             return self._ending.reject(progress, refusal.problem.code, refusal.problem.detail)
         path, position = self._conversation.messages, self._conversation.chat.next_position
@@ -261,7 +281,7 @@ class Submitting:
             assert progress.submit is not None
             try:
                 model = self._model(progress.submit)
-                progress.spec = self._spec(progress.submit, model)
+                progress.spec = self._spec(progress.submit, model, progress.meaning)
             except Refused as refusal:
                 outcome = RunOutcome(finish_reason="error", error=refusal.problem)
                 return self._ending.end_unqueued(progress, outcome)
@@ -303,7 +323,7 @@ class Submitting:
             raise Refused(Problem(code="unknown_model", detail=f"There is no model {name!r}."))
         return model
 
-    def _spec(self, submit: SubmitPrompt, model: ModelContext) -> RunSpec:
+    def _spec(self, submit: SubmitPrompt, model: ModelContext, meaning: Meaning | None) -> RunSpec:
         earlier, content, attachments = [], submit.content, submit.attachments
         for message in self._conversation.messages:
             if message.message_id == submit.prompt_id:
@@ -317,6 +337,7 @@ class Submitting:
             attachments,
             submit.sampling,
             submit.user_prompt,
+            meaning,
         )
         return RunSpec(
             run_id=submit.run_id,

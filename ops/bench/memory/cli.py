@@ -7,11 +7,13 @@ import random
 import statistics
 import tempfile
 import time
+from array import array
 from pathlib import Path
 
 import click
 
-from actors.session.retrieval import FOUND_MAX, Passage, terms_of
+from actors.session.embedded_retrieval import EmbeddedRetrieval, VectorRoom
+from actors.session.retrieval import FOUND_MAX, Meaning, Passage, Retrieval, terms_of
 from actors.session.sqlite_retrieval import SqliteRetrieval
 from ops.bench.memory.outcome import Told, table
 from ops.bench.memory.script import Line, prose, script
@@ -90,24 +92,37 @@ async def _tell(
 @click.command()
 @click.option("--turns", default=2_000, show_default=True, type=click.IntRange(1, 100_000))
 @click.option("--searches", default=2_000, show_default=True, type=click.IntRange(100))
+@click.option(
+    "--embedded",
+    "dimensions",
+    default=0,
+    type=click.IntRange(0, 16_384),
+    metavar="DIMENSIONS",
+    help="Look for them by made-up vectors of so many dimensions, too.",
+)
 @click.option("--seed", default=7, show_default=True)
-def retrieval(*, turns: int, searches: int, seed: int) -> None:
+def retrieval(*, turns: int, searches: int, dimensions: int, seed: int) -> None:
     """Index a chat of many turns of 80 words, which are as unevenly frequent as in a language, and
     look for a dozen words of one of them."""
     rng = random.Random(seed)
     words = prose(rng, 80 * turns)
     texts = [words[80 * n : 80 * n + 80] for n in range(turns)]
-    index = SqliteRetrieval()
+    room = VectorRoom(2 * turns * dimensions * 4 + (1 << 20))
+    index: Retrieval = SqliteRetrieval()
+    if dimensions:
+        index = EmbeddedRetrieval(index, room)
     began = time.perf_counter()
     index.add(
         [Passage(2 * n, n + 1, " ".join(t[:40]), " ".join(t[40:])) for n, t in enumerate(texts)]
     )
+    index.learn([(each, _meaning(rng, dimensions)) for each in index.unlearned(turns)])
     built_ms = (time.perf_counter() - began) * 1000
     waited_ms, worked_ms = [], []
     for _ in range(searches):
         terms = terms_of(" ".join(rng.sample(rng.choice(texts), 12)))
+        meaning = _meaning(rng, dimensions) if dimensions else None
         began, began_work = time.perf_counter(), time.thread_time()
-        index.search(terms, FOUND_MAX)
+        index.search(terms, FOUND_MAX, meaning)
         worked_ms.append((time.thread_time() - began_work) * 1000)
         waited_ms.append((time.perf_counter() - began) * 1000)
     index.close()
@@ -115,3 +130,7 @@ def retrieval(*, turns: int, searches: int, seed: int) -> None:
     for what, times in (("by the clock", waited_ms), ("of the processor", worked_ms)):
         p50, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
         click.echo(f"  {what}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, {max(times):.2f} ms at most")
+
+
+def _meaning(rng: random.Random, dimensions: int) -> Meaning:
+    return Meaning("made-up", array("f", (rng.gauss(0, 1) for _ in range(dimensions))).tobytes())

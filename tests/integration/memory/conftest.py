@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from actors.gpu.embedding_actor import EmbeddingActor, EmbeddingConfig
+from actors.gpu.sim_embedder import SimEmbedder, SimEmbedderConfig
 from actors.runtime.byte_codec import ByteCodec
 from actors.runtime.clock import SystemClock
 from actors.runtime.host import Actor
@@ -16,9 +18,12 @@ from actors.runtime.memory_bus import MemoryServer
 from actors.runtime.nats_bus import NatsBus
 from actors.runtime.token_log import BusTokenLog
 from actors.session import ModelContext, SessionConfig, SessionHost, Shares
+from actors.session.embedded_retrieval import EmbeddedRetrieval, VectorRoom
+from actors.session.embedding import TurnEmbedder
 from actors.session.sqlite_retrieval import SqliteRetrieval
 from actors.summarizer import SummarizerConfig, SummarizerHost
 from contracts.codec import encode
+from contracts.embeddings import EMBEDDING_POOL
 from contracts.errors import Problem, Refused
 from contracts.ports.bus import Bus
 from contracts.ports.history import History
@@ -36,6 +41,8 @@ from tests.support.waiting import PATIENCE_S
 Started = TypeVar("Started", bound=Actor)
 WINDOW = 2_000
 CODEC = ByteCodec()
+VOCABULARY = 262
+REST_MS = 500
 
 
 def take_notes(spec: RunSpec, prompt: str) -> str:
@@ -66,6 +73,7 @@ class Place:
         self.history = history
         self.clock = SystemClock()
         self.say: Say = take_notes
+        self._room = VectorRoom(1 << 24)
         self._running: list[tuple[Actor, asyncio.Task[None], Bus]] = []
         self._bus: Bus | None = None
         self.scribe: Scribe
@@ -89,8 +97,10 @@ class Place:
         if self._bus is not None:
             await self._bus.close()
 
-    async def session(self, messages_loaded: int = 200, *, titles: bool = False) -> SessionHost:
-        """Start a session host."""
+    async def session(
+        self, messages_loaded: int = 200, *, titles: bool = False, embeds: bool = False
+    ) -> SessionHost:
+        """Start a session host. `embeds`: it looks for older turns by meaning, too."""
         model = ModelContext(
             model="m",
             pool="default",
@@ -117,10 +127,31 @@ class Place:
                 history=self.history,
                 clock=self.clock,
                 host_id=f"session_{uuid.uuid4().hex[:8]}",
-                new_index=SqliteRetrieval,
+                new_index=self._embedded if embeds else SqliteRetrieval,
+                embedder=TurnEmbedder(bus, self.clock, query_ms=2_000, rest_ms=REST_MS)
+                if embeds
+                else None,
             ),
             bus,
         )
+
+    async def embedder(self, **sim: Any) -> EmbeddingActor:
+        """Start an embedding worker with a simulated embedder."""
+        bus = await self.connect()
+        settings = SimEmbedderConfig(context_length=WINDOW, **sim)
+        return self._run(
+            EmbeddingActor(
+                EmbeddingConfig(worker=f"embed_{uuid.uuid4().hex[:8]}", pool=EMBEDDING_POOL),
+                bus=bus,
+                embedder=SimEmbedder(settings, self.clock, CODEC.decode, VOCABULARY),
+                codec=CODEC,
+                clock=self.clock,
+            ),
+            bus,
+        )
+
+    def _embedded(self) -> EmbeddedRetrieval:
+        return EmbeddedRetrieval(SqliteRetrieval(), self._room)
 
     async def summarizer(self, codec: TextCodec = CODEC) -> SummarizerHost:
         """Start a summarizer host."""

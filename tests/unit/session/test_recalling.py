@@ -35,7 +35,7 @@ from tests.unit.session.test_memory import said, summary_to
 CHAT = Chat(chat_id="chat", user_id="user", created_at_ms=1, active_at_ms=1, next_position=20)
 
 
-def machine(messages: Sequence[Message] = (), summary: Summary | None = None) -> SessionMachine:
+def model_config() -> SessionConfig:
     model = ModelContext(
         model="m",
         pool="default",
@@ -44,9 +44,12 @@ def machine(messages: Sequence[Message] = (), summary: Summary | None = None) ->
         output_reserve=200,
         max_output=200,
     )
+    return SessionConfig(models={"m": model}, default_model="m")
+
+
+def machine(messages: Sequence[Message] = (), summary: Summary | None = None) -> SessionMachine:
     record = SessionRecord(chat=CHAT, messages=tuple(messages), summary=summary)
-    config = SessionConfig(models={"m": model}, default_model="m")
-    return SessionMachine(config, record, SqliteRetrieval())
+    return SessionMachine(model_config(), record, SqliteRetrieval())
 
 
 def submit(run_id: str, content: str = "and now?") -> Command:

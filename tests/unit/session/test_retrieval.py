@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from actors.session.retrieval import Passage, Retrieval, chosen, quoted, terms_of
+from actors.session.embedded_retrieval import EmbeddedRetrieval, VectorRoom
+from actors.session.retrieval import Meaning, Passage, Retrieval, chosen, quoted, terms_of
 from actors.session.sqlite_retrieval import SqliteRetrieval
 
 TURNS = (
@@ -25,7 +26,12 @@ class CountingRetrieval:
     def add(self, passages: Sequence[Passage]) -> None:
         self._held |= {passage.position: passage for passage in passages}
 
-    def search(self, terms: Sequence[str], limit: int) -> Sequence[Passage]:
+    def search(
+        self,
+        terms: Sequence[str],
+        limit: int,
+        meaning: Meaning | None = None,  # noqa: ARG002 - it counts words
+    ) -> Sequence[Passage]:
         found = []
         for held in self._held.values():
             words = {w.strip(".,:?!").casefold() for w in f"{held.user} {held.assistant}".split()}
@@ -34,6 +40,16 @@ class CountingRetrieval:
                 found.append(Passage(held.position, held.number, held.user, held.assistant, score))
         return sorted(found, key=lambda p: (-p.score, -p.position))[:limit]
 
+    @property
+    def embeds(self) -> bool:
+        return False
+
+    def unlearned(self, limit: int) -> Sequence[Passage]:  # noqa: ARG002 - there are none
+        return ()
+
+    def learn(self, meanings: Sequence[tuple[Passage, Meaning]]) -> None:
+        pass
+
     def clear(self) -> None:
         self._held.clear()
 
@@ -41,7 +57,11 @@ class CountingRetrieval:
         self._held.clear()
 
 
-@pytest.fixture(params=[CountingRetrieval, SqliteRetrieval])
+def embedded() -> EmbeddedRetrieval:
+    return EmbeddedRetrieval(SqliteRetrieval(), VectorRoom(1 << 20))
+
+
+@pytest.fixture(params=[CountingRetrieval, SqliteRetrieval, embedded])
 def index(request: pytest.FixtureRequest) -> Iterator[Retrieval]:
     made: Callable[[], Retrieval] = request.param
     retrieval = made()
