@@ -109,6 +109,7 @@ def permissions() -> Mapping[User, Permissions | None]:
                 "sess.*.*",
                 "run.q.*.*",
                 "sched.*.request",
+                "embed.*",
                 "actor.edge.*",
                 "edge.news",
             ),
@@ -132,6 +133,7 @@ def permissions() -> Mapping[User, Permissions | None]:
                 "fold.*.*",
                 "sess.*.*",
                 "sched.*.request",
+                "embed.*",
                 "$KV.LEASE.session.*",
                 "$KV.LEASE.session-host.*",
                 f"{inbox_prefix('edge')}.>",
@@ -172,7 +174,7 @@ def permissions() -> Mapping[User, Permissions | None]:
                 "sched.*.worker",
                 "actor.gpu.*",
             ),
-            subscribe=("gpu.*.cmd", "$SRV.>", f"{inbox_prefix('gpu')}.>"),
+            subscribe=("gpu.*.cmd", "embed.*", "$SRV.>", f"{inbox_prefix('gpu')}.>"),
         ),
         "summarizer": Permissions(
             publish=(

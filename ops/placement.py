@@ -38,6 +38,12 @@ def deal_workers(pools: Sequence[str], gpus: int) -> tuple[tuple[str, str], ...]
     return tuple((f"gpu-{n + 1}", pools[n % len(pools)]) for n in range(count))
 
 
+def place_embedder(workers: int, cards: int) -> Mapping[str, str]:
+    """Return the environment of the embedding worker: the first card that no engine has; where
+    there is none, it shares the first of all. On a CPU it is left to the kernel."""
+    return {"CUDA_VISIBLE_DEVICES": str(workers)} if cards > workers else {}
+
+
 def place(position: int, workers: int, cores: Sequence[int], cards: int) -> Mapping[str, str]:
     """Return the environment that binds engine `position` of `workers`.
 

@@ -167,6 +167,26 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="KIND",
     ),
     Setting(
+        "embedding_model",
+        values.optional(values.text, ""),
+        "",
+        "Embedding model, named as for --model: a worker of its own makes vectors with it, by "
+        "which sessions that retrieve (--memory) also look for older turns, and serves "
+        "/v1/embeddings; default: none.",
+        _roles("up", "edge", "session", "gpu"),
+        metavar="NAME_OR_PATH",
+    ),
+    Setting(
+        "embedding_arg",
+        values.arguments,
+        "",
+        "An engine argument of the embedding worker's vLLM (or simulated embedder). Repeatable.",
+        _roles("up", "gpu"),
+        many=True,
+        plural="embedding_args",
+        metavar="NAME=VALUE",
+    ),
+    Setting(
         "tier",
         values.arguments,
         (),

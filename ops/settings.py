@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actors.scheduler.config import TierConfig
+from contracts.embeddings import EMBEDDING_POOL
 from ops import setting_values as values
 from ops import tables
 from ops.setting_table import SETTINGS, Role, Setting
@@ -37,10 +38,10 @@ class Sources:
 class Settings:
     """Every setting, checked. Sizes and times carry their unit in the name.
 
-    `nats` empty means the server embedded in the stack at `home`. `models` are pairs of pool
-    and model name or path, one a pool; `served` is what the file says of them, `tiers` what
-    each tier has. `tier_items` are the keys of tiers that flag or environment gave, `sources`
-    what all of this was made from.
+    `nats` empty means the server embedded in the stack at `home`, `embedding_model` empty that
+    nobody makes vectors. `models` are pairs of pool and model name or path, one a pool; `served`
+    is what the file says of them, `tiers` what each tier has. `tier_items` are the keys of tiers
+    that flag or environment gave, `sources` what all of this was made from.
     """
 
     home: Path
@@ -57,6 +58,8 @@ class Settings:
     max_output_tokens: int
     context_tokens: int
     memory: MemoryKind
+    embedding_model: str
+    embedding_args: Mapping[str, object]
     tier_items: Mapping[str, object]
     tiers: Mapping[str, TierConfig]
     served: Mapping[str, PoolSettings]
@@ -107,6 +110,8 @@ def load(
         for setting in SETTINGS:
             raw, source = _pick(setting, flags, environ, in_file, file_name)
             fields[setting.field] = _parsed(setting, raw, source)
+            if setting.key == "embedding_model" and raw:
+                _refuse_its_pool(fields["models"], raw, source)
         layers += _tier_layers(flags, environ)
         tiers = tables.tiers(layers)
         served = tables.check_pools(pools, [pool for pool, _ in fields["models"]], file_name)
@@ -142,6 +147,12 @@ def _refuse_two_lists(file: Mapping[str, object], file_name: str) -> None:
         raise BadSetting(
             f"model and [models] in {file_name} both name models: keep the tables alone."
         )
+
+
+def _refuse_its_pool(models: tuple[tuple[str, str], ...], raw: object, source: str) -> None:
+    if any(pool == EMBEDDING_POOL for pool, _ in models):
+        must = ValueError(f"left out, or the pool {EMBEDDING_POOL} of --model called otherwise")
+        raise _bad("embedding_model", raw, source, must)
 
 
 def _tier_layers(flags: Mapping[str, object], environ: Mapping[str, str]) -> list[tables.Layer]:
@@ -233,6 +244,16 @@ def history_url(settings: Settings) -> str:
 def files_url(settings: Settings) -> str:
     """Return where uploads are kept: the place given, or a folder in the home."""
     return settings.files or f"file:{settings.home / 'files'}"
+
+
+def source_of(settings: Settings, key: str) -> str:
+    """Return where the value of a setting that was given came from, in words."""
+    setting, sources = _BY_KEY[key], settings.sources
+    if sources.flags.get(key) not in (None, ()):
+        return f"the flag {setting.flag}"
+    if sources.environ.get(setting.environment):
+        return f"the environment's {setting.environment}"
+    return sources.path
 
 
 def model_of(settings: Settings, pool: str) -> str:

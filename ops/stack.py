@@ -14,13 +14,15 @@ import structlog
 from actors.runtime.clock import SystemClock
 from actors.runtime.nats_bus import NatsBus
 from contracts.codec import encode
+from contracts.embeddings import EMBEDDING_POOL
 from contracts.errors import BusError, BusUnavailable, ParleyError
 from contracts.scheduling import WorkerGone
 from contracts.subjects import scheduler_workers
 from edge import listening
 from ops import nats_server
+from ops.embedding_model import embedding_files
 from ops.model_files import find_model
-from ops.placement import deal_workers, nvidia_cards, place, usual_workers
+from ops.placement import deal_workers, nvidia_cards, place, place_embedder, usual_workers
 from ops.ports import free_or_other, free_port, is_free
 from ops.setting_table import Role
 from ops.settings import Settings, as_environment, as_flags
@@ -39,6 +41,7 @@ _NATS_PATIENCE_S = 30.0
 _READY_RETRY_S = 0.1
 _STOP_MS = 15_000
 _AFTER_DRAIN_MS = 5_000
+_EMBEDDER = "embed-1"
 
 
 class PortTaken(ParleyError):
@@ -73,8 +76,10 @@ class Stack:
         Raises:
             ParleyError: a setting, a file or a port does not allow the start.
         """
+        weights = self._settings.engine == "vllm"
         for _, model in self._settings.models:
-            find_model(model, weights=self._settings.engine == "vllm")
+            find_model(model, weights=weights)
+        embedding_files(self._settings, weights=weights)
         home = self._settings.home
         lock = leftovers.HomeLock(home)
         (home / "logs").mkdir(exist_ok=True)
@@ -131,6 +136,16 @@ class Stack:
                     environ=place(position, len(self._pool_of), cores, cards),
                 )
             )
+        if self._settings.embedding_model:
+            plans.append(
+                self._role_plan(
+                    "gpu",
+                    _EMBEDDER,
+                    rank=3,
+                    words=("--pool", EMBEDDING_POOL),
+                    environ=place_embedder(len(self._pool_of), cards),
+                )
+            )
         plans.append(self._role_plan("edge", "edge", rank=4))
         return plans
 
@@ -168,7 +183,8 @@ class Stack:
 
         gpu = role == "gpu"
         stop_ms = stop_time_ms(role, self._settings.drain_s)
-        spec = ChildSpec(name, stage=1, rank=rank, stop_ms=stop_ms, gone=gpu, awaited=not gpu)
+        worker = name in self._pool_of
+        spec = ChildSpec(name, stage=1, rank=rank, stop_ms=stop_ms, gone=worker, awaited=not gpu)
         return Plan(spec, command)
 
     def _listen_no_more(self) -> None:

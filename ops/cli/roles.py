@@ -10,6 +10,7 @@ import click
 import uvloop
 
 from actors.runtime.host import TooManyCrashes
+from contracts.embeddings import EMBEDDING_POOL
 from contracts.errors import ParleyError
 from ops.cli import named_error
 from ops.cli.options import with_settings
@@ -63,9 +64,18 @@ def scheduler(settings: Settings, actor_id: str | None) -> None:
 @click.command()
 @with_settings("gpu")
 @_with_id
-@click.option("--pool", metavar="POOL", help="The pool it serves; default: the first.")
+@click.option(
+    "--pool",
+    metavar="POOL",
+    help=f"The pool it serves, or {EMBEDDING_POOL}; default: the first of --model.",
+)
 def gpu(settings: Settings, actor_id: str | None, pool: str | None) -> None:
-    """Run one gpu actor with its engine."""
+    """Run one gpu actor with its engine, or an embedding worker (--embedding-model)."""
+    if pool == EMBEDDING_POOL and settings.embedding_model:
+        from ops.compose.embedding import run as run_embedding  # noqa: PLC0415
+
+        _run("gpu", actor_id, settings, run_embedding)
+        return
     from ops.compose.gpu import run as run_gpu  # noqa: PLC0415
 
     chosen = pool or settings.pools[0]

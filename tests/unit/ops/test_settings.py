@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from actors.scheduler.config import default_tiers
+from ops.embedding_model import embedding_files
+from ops.model_files import NoModelFiles
 from ops.setting_table import SETTINGS, flags_of
 from ops.setting_values import BadSetting
 from ops.settings import (
@@ -94,6 +96,39 @@ def test_a_bad_flag_and_a_bad_key_of_the_file_name_their_source() -> None:
 def test_an_unknown_key_of_the_file_is_named_with_its_neighbour() -> None:
     with pytest.raises(BadSetting, match=r"prot in parley\.toml .*did you mean port\?"):
         load({}, {}, {"prot": 1})
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "file", "source"),
+    [
+        ({"embedding_model": "x"}, {}, {}, "the flag --embedding-model"),
+        ({}, {"PARLEY_EMBEDDING_MODEL": "x"}, {}, "the environment's PARLEY_EMBEDDING_MODEL"),
+        ({}, {}, {"embedding-model": "x"}, "parley.toml"),
+    ],
+)
+def test_embedding_model_that_can_not_be_used_is_named_with_its_source(
+    flags: dict[str, object], environ: dict[str, str], file: dict[str, object], source: str
+) -> None:
+    settings = load(flags, environ, file)
+    with pytest.raises(NoModelFiles, match="There is no model x") as missing:
+        embedding_files(settings, weights=False)
+    assert f"embedding_model = 'x' ({source})" in str(missing.value)
+    taken = {**flags, "model": ("embeddings=y",)}
+    with pytest.raises(BadSetting, match="the pool embeddings of --model called otherwise") as bad:
+        load(taken, environ, file)
+    assert f"embedding_model = 'x' ({source})" in str(bad.value)
+
+
+def test_embedding_model_is_off_by_default_and_goes_to_who_needs_it() -> None:
+    assert embedding_files(load({}, {}, {}), weights=False) is None
+    settings = load({"embedding_model": "parley-small", "embedding_arg": ("a=1",)}, {}, {})
+    found = embedding_files(settings, weights=False)
+    assert found is not None
+    assert found.model_id == "parley-small"
+    assert settings.embedding_args == {"a": 1}
+    for role in ("edge", "session", "gpu"):
+        assert "--embedding-model" in as_flags(settings, role)
+    assert "--embedding-model" not in as_flags(settings, "scheduler")
 
 
 def test_a_password_never_appears_in_an_error() -> None:
