@@ -25,7 +25,7 @@ Rooms: `app` (the wiring), `server` (the socket), `request_context` (ids, header
 `file_kinds`, `pdf_text` and `pdf_reader` (a program of its own), `stored_files`; `cursors`,
 `prompts`, `submissions` (commands and their replies), `models` (pools and their
 status), `runs`; `streaming` (any streamed answer), `run_streams`, `sse`, `run_history`;
-`openai_api`, `openai_parameters` (what each gets, and the page that says so),
+`openai_api`, `openai_embeddings`, `openai_parameters` (what each gets, and the page that says so),
 `openai_requests`, `openai_messages`, `openai_runs`, `openai_chunks`, `openai_errors`, `tool_calls`;
 `responses`, `responses_requests`, `responses_story`, `responses_stream`;
 `scopes`; `health`, `page`, `openapi`;

@@ -24,6 +24,7 @@ from edge.health import Health
 from edge.identity import Identity
 from edge.models import Models
 from edge.openai_api import OpenAiApi
+from edge.openai_embeddings import OpenAiEmbeddings
 from edge.openai_errors import answer_exception
 from edge.openapi import Documents
 from edge.ownership import Ownership
@@ -131,6 +132,7 @@ def create_app(
         streams=streams,
         clock=clock,
     )
+    embeddings = OpenAiEmbeddings(config, bus=bus, identity=identity, models=models)
     accounts = Accounts(
         config, history=history, identity=identity, sessions=sessions, check=check, clock=clock
     )
@@ -171,6 +173,7 @@ def create_app(
         models,
         allowances,
         openai,
+        embeddings,
         responses,
         Health(bus, history, models, clock),
         page,

@@ -31,6 +31,16 @@ class ModelPool:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingPool:
+    """The model that makes embeddings, and the pool of its workers. `context_length` in tokens,
+    of one input."""
+
+    model: str
+    pool: str
+    context_length: int
+
+
+@dataclass(frozen=True, slots=True)
 class TokenKey:
     """A secret that signs session tokens, and the id by which a token names it."""
 
@@ -92,6 +102,8 @@ class EdgeConfig:
     edge to schedulers, which stop what only it reads once it is gone ('': they don't).
     `secure_cookies` marks cookies Secure even if this process sees plain HTTP (behind a proxy
     that ends TLS).
+    `embeddings` None: nobody makes any; `embeddings_at_once` requests for them are worked on, and
+    each batch of inputs is waited for `embedding_timeout_s`.
     `status_silence_s` without a status makes a pool unusable; before it takes its first request
     an edge waits up to `first_status_s` for the status of every pool. `command_margin_s` is how
     much earlier a command expires than its client is told so. A scheduler that is asked about a
@@ -107,6 +119,9 @@ class EdgeConfig:
     host: str = "127.0.0.1"
     port: int = 8000
     static_dir: Path = field(default=Path(__file__).parent / "static")
+    embeddings: EmbeddingPool | None = None
+    embeddings_at_once: int = 8
+    embedding_timeout_s: float = 20.0
     allow_guests: bool = True
     secure_cookies: bool = False
     session_s: int = 30 * 86_400

@@ -13,4 +13,5 @@ FIRST_TOKEN_S = Histogram(
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30, 60),
 )
 PROMPTS = Counter("parley_edge_prompts", "Prompts by outcome", ("kind", "outcome"))
+EMBEDDINGS = Counter("parley_edge_embeddings", "Inputs of /v1/embeddings answered")
 BAD_MESSAGES = Counter("parley_edge_bad_messages", "Messages that did not decode", ("subject",))

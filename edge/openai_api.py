@@ -23,7 +23,7 @@ from contracts.ports.text import TextCodec, Turn
 from contracts.ports.token_log import TokenLog
 from contracts.runs import RunSpec, Sampling
 from contracts.subjects import run_queue
-from edge.bodies import decode_json, invalid, read_bytes
+from edge.bodies import invalid, read_bytes
 from edge.config import EdgeConfig, ModelPool
 from edge.identity import Caller, Identity
 from edge.metrics import PROMPTS
@@ -31,7 +31,7 @@ from edge.models import Models
 from edge.openai_chunks import AnswerEncoder, ApiKind, Choice, Logprobs
 from edge.openai_errors import Unsupported
 from edge.openai_messages import ToolUse
-from edge.openai_requests import ChatRequest, CompletionRequest, EmbeddingRequest, parse
+from edge.openai_requests import ChatRequest, CompletionRequest, parse
 from edge.openai_runs import ApiRun, ApiRuns, RunCanceller, StreamedAnswer, WholeAnswer
 from edge.problems import UNAVAILABLE_RETRY_MS, refuse
 from edge.prompts import SEED_MAX
@@ -99,19 +99,24 @@ class OpenAiApi:
                 CompletionRequest,
             ),
             Route("POST", "/v1/chat/completions", self.chat, "OpenAI: answer a chat", ChatRequest),
-            Route("POST", "/v1/embeddings", self.embed, "OpenAI: refused", shown=False),
         ]
 
     async def list_models(self, request: AnyRequest) -> ASGIApp:
         """GET /v1/models."""
         await self._identity.caller(request)
         data = [self._model_view(model) for model in self._models.all()]
+        embeds = self._config.embeddings
+        if embeds is not None and all(each["id"] != embeds.model for each in data):
+            data.append(self._view(embeds.model, embeds.context_length))
         return json_reply({"object": "list", "data": data})
 
     async def read_model(self, request: AnyRequest) -> ASGIApp:
         """GET /v1/models/{model}."""
         await self._identity.caller(request)
-        return json_reply(self._model_view(self._models.find(request.path_params["model"])))
+        name, embeds = request.path_params["model"], self._config.embeddings
+        if embeds is not None and embeds.model == name:
+            return json_reply(self._view(embeds.model, embeds.context_length))
+        return json_reply(self._model_view(self._models.find(name)))
 
     async def complete(self, request: AnyRequest) -> ASGIApp:
         """POST /v1/completions."""
@@ -142,13 +147,6 @@ class OpenAiApi:
         await self.admit(request, model, caller, [prompt], body.wanted_tokens)
         made = Made("chat", model, caller, [prompt], arrived_s(request), use=use)
         return await self._answer(made, body)
-
-    async def embed(self, request: AnyRequest) -> ASGIApp:
-        """POST /v1/embeddings: refused by name, since no pool makes any."""
-        await self._identity.caller(request)
-        body = decode_json(await read_bytes(request) or b"{}", EmbeddingRequest)
-        model = self._models.find(body.model)
-        raise Unsupported("model", f"{model.model} makes no embeddings, and no model here does")
 
     async def admit(
         self,
@@ -340,10 +338,13 @@ class OpenAiApi:
             ) from error
 
     def _model_view(self, model: ModelPool) -> dict[str, Any]:
+        return self._view(model.model, self._models.context_length(model))
+
+    def _view(self, name: str, context_length: int | None) -> dict[str, Any]:
         return {
-            "id": model.model,
+            "id": name,
             "object": "model",
             "created": self._created_s,
             "owned_by": "parley",
-            "max_model_len": self._models.context_length(model),
+            "max_model_len": context_length,
         }

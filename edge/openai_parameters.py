@@ -9,19 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["chat", "completion", "response"]
-KINDS: tuple[Kind, ...] = ("chat", "completion", "response")
+Kind = Literal["chat", "completion", "response", "embedding"]
+KINDS: tuple[Kind, ...] = ("chat", "completion", "response", "embedding")
 PATHS: dict[Kind, str] = {
     "chat": "/v1/chat/completions",
     "completion": "/v1/completions",
     "response": "/v1/responses",
+    "embedding": "/v1/embeddings",
 }
 
 _C: tuple[Kind, ...] = ("chat",)
 _T: tuple[Kind, ...] = ("completion",)
 _R: tuple[Kind, ...] = ("response",)
 _CT = _C + _T
-_ALL = KINDS
+_E: tuple[Kind, ...] = ("embedding",)
+_ALL = _CT + _R
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,17 @@ def _no(name: str, kinds: tuple[Kind, ...], note: str = "") -> Parameter:
 
 
 PARAMETERS: tuple[Parameter, ...] = (
-    _yes("model", _ALL, "one of `/v1/models`"),
+    _yes("model", _ALL + _E, "one of `/v1/models`"),
     _yes("messages", _C, "text; roles system, developer, user, assistant, tool"),
     _yes("prompt", _T, "text, token ids, or a list of either"),
-    _yes("input", _R, "text, or items: messages, function calls and their outputs"),
+    Parameter(
+        "input",
+        supported=_R + _E,
+        note="responses: text, or items: messages, function calls and their outputs; "
+        "embeddings: text, token ids, or a list of up to 2,048 of either",
+    ),
+    _yes("encoding_format", _E, "`float`, `base64`"),
+    _no("dimensions", _E, "vectors have as many as the model makes"),
     _yes("instructions", _R),
     _yes("stream", _ALL),
     Parameter(
@@ -119,7 +128,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     _only("truncation", _R, "disabled"),
     _only("reasoning", _R, {}),
     _label("metadata", _CT),
-    _label("user", _ALL),
+    _label("user", _ALL + _E),
     _label("service_tier", _ALL),
     _label("safety_identifier", _ALL),
     _label("prompt_cache_key", _ALL),
@@ -227,11 +236,12 @@ Made by `python -m edge.openai_parameters` from the table by which requests are 
 other. *a label*: names or sorts the request and changes no answer. *refused*, or an empty cell:
 answered with 400, `param` naming it. null is the same as absent.
 
-`/v1/embeddings` is answered with 400, code `unsupported_parameter`, `param` model: no pool makes
-any. Pictures, sound and files as parts of a message are refused in the same way.
+`/v1/embeddings` is answered where an embedding model is given (`--embedding-model`), for that
+model; for any other, and where none is given, with 400, code `unsupported_parameter`, `param`
+model. Pictures, sound and files as parts of a message are refused in the same way.
 
 | Parameter | {heads} | |
-|---|---|---|---|---|
+|---|---|---|---|---|---|
 {rows}
 """
 

@@ -20,6 +20,7 @@ from edge.prompts import SEED_MAX, TOKENS_MAX, Stops, StopText
 COMPLETION_TOKENS_DEFAULT = 16
 LOGPROBS_MAX = 20
 CHOICES_MAX = 16
+EMBEDDING_INPUTS_MAX = 2_048
 SCHEMA_BYTES_MAX = 65_536
 _BIASES_MAX = 1_024
 _TOKEN_ID_MAX = 2**31 - 1
@@ -154,9 +155,16 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True):
-    """As much of a request for embeddings as it takes to refuse it."""
+    """POST /v1/embeddings: inputs, as text or as token ids."""
 
     model: str
+    input: str | list[str | int | list[int]]
+    encoding_format: Literal["float", "base64"] | None = None
+
+    def inputs(self) -> Sequence[str | tuple[int, ...]]:
+        """Return the inputs. Raises InvalidRequest for none, for too many, and for ids that no
+        vocabulary has."""
+        return _texts(self.input, "input", EMBEDDING_INPUTS_MAX)
 
 
 class CompletionRequest(Drawn, frozen=True, kw_only=True):
@@ -188,26 +196,34 @@ class CompletionRequest(Drawn, frozen=True, kw_only=True):
             raise Unsupported("best_of", "is not supported, except with the value of n")
         if self.echo and self.likeliest is not None:
             raise Unsupported("echo", "is not supported together with logprobs")
-        given: list[Any] = self.prompt if isinstance(self.prompt, list) else [self.prompt]
-        if given and isinstance(given[0], int):
-            given = [given]
-        if not given:
-            raise invalid("prompt", "must not be empty")
-        if len(given) * (self.n or 1) > CHOICES_MAX:
+        prompts = _texts(self.prompt, "prompt", CHOICES_MAX)
+        if len(prompts) * (self.n or 1) > CHOICES_MAX:
             raise invalid("prompt", f"makes more than {CHOICES_MAX} choices with n")
-        return [_prompt(prompt) for prompt in given]
+        return prompts
 
 
-def _prompt(prompt: Any) -> str | tuple[int, ...]:
-    if not prompt:
-        raise invalid("prompt", "must not be empty")
-    if isinstance(prompt, str):
-        return prompt
-    if not isinstance(prompt, list) or not all(
-        isinstance(token, int) and 0 <= token <= _TOKEN_ID_MAX for token in prompt
+def _texts(given: Any, name: str, most: int) -> Sequence[str | tuple[int, ...]]:
+    """Return what a field holds: a text, token ids, or a list of either."""
+    texts: list[Any] = given if isinstance(given, list) else [given]
+    if texts and isinstance(texts[0], int):
+        texts = [texts]
+    if not texts:
+        raise invalid(name, "must not be empty")
+    if len(texts) > most:
+        raise invalid(name, f"takes at most {most} texts")
+    return [_text(text, name) for text in texts]
+
+
+def _text(text: Any, name: str) -> str | tuple[int, ...]:
+    if not text:
+        raise invalid(name, "must not be empty")
+    if isinstance(text, str):
+        return text
+    if not isinstance(text, list) or not all(
+        isinstance(token, int) and 0 <= token <= _TOKEN_ID_MAX for token in text
     ):
-        raise invalid("prompt", "must be text or a list of token ids")
-    return tuple(prompt)
+        raise invalid(name, "must be text or a list of token ids")
+    return tuple(text)
 
 
 class ChatRequest(Drawn, frozen=True, kw_only=True):

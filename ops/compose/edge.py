@@ -7,12 +7,14 @@ from litestar import Litestar
 from actors.runtime.clock import SystemClock
 from actors.runtime.token_log import BusTokenLog
 from actors.runtime.tokenizer import HfTextCodec
+from contracts.embeddings import EMBEDDING_POOL
 from contracts.scheduling import ActorInfo
 from edge.app import create_app
-from edge.config import EdgeConfig, ModelPool
+from edge.config import EdgeConfig, EmbeddingPool, ModelPool
 from edge.listening import inherited
 from edge.server import EdgeServer
 from ops.compose.process import Part, joined_bus, models_of, opened_history, serve
+from ops.embedding_model import embedding_files
 from ops.files import open_files
 from ops.model_files import ModelFiles
 from ops.notify import Notifier
@@ -58,6 +60,7 @@ def _demonstrates(said: PoolSettings, files: ModelFiles) -> bool:
 async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
     """Run an edge until SIGTERM or SIGINT."""
     models = models_of(settings, weights=False)
+    embeds = embedding_files(settings, weights=False)
     epoch = SystemClock().now_ms()
     config = EdgeConfig(
         reader=f"{actor_id}@{epoch}",
@@ -74,6 +77,9 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
             )
             for pool, files in models.items()
         ),
+        embeddings=EmbeddingPool(embeds.model_id, EMBEDDING_POOL, embeds.context_length)
+        if embeds is not None
+        else None,
         token_keys=load_token_keys(settings.token_keys or settings.home / "token-keys"),
         host=settings.host,
         port=settings.port,

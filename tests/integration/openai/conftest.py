@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import openai
@@ -14,6 +14,8 @@ import pytest
 
 from actors.gpu.actor import GpuActor
 from actors.gpu.config import GpuConfig
+from actors.gpu.embedding_actor import EmbeddingActor, EmbeddingConfig
+from actors.gpu.sim_embedder import SimEmbedder, SimEmbedderConfig
 from actors.gpu.sim_engine import SimConfig, SimEngine
 from actors.runtime.byte_codec import EOS, ByteCodec
 from actors.runtime.clock import SystemClock
@@ -22,6 +24,7 @@ from actors.runtime.presence import Presence
 from actors.runtime.token_log import BusTokenLog
 from actors.scheduler import SchedulerActor, SchedulerConfig
 from actors.session import ModelContext, SessionConfig, SessionHost
+from contracts.embeddings import EMBEDDING_POOL
 from contracts.errors import BusError, EngineDead
 from contracts.records import ApiKey, User
 from contracts.scheduling import ActorInfo
@@ -36,6 +39,7 @@ from ops.streams import declare_streams
 from tests.support.waiting import until
 
 POOL, MODEL = "default", "tiny"
+EMBEDDER, EMBEDDED_MAX = "tiny-embed", 64
 CONTEXT = 2_048
 CODEC = ByteCodec()
 VOCABULARY = tuple(b"abcdefghijklmnopqrstuvwxyz .,")
@@ -117,6 +121,22 @@ class Stack:
         )
         self.start(name, actor)
 
+    async def embedder(self, name: str, **settings: int) -> EmbeddingActor:
+        """Add an embedding worker."""
+        bus = await self.bus(name)
+        usual = SimEmbedderConfig(model=EMBEDDER, context_length=EMBEDDED_MAX, dimensions=16)
+        config = msgspec.structs.replace(usual, **settings)
+        actor = EmbeddingActor(
+            EmbeddingConfig(worker=name, pool=EMBEDDING_POOL),
+            bus=bus,
+            embedder=SimEmbedder(config, self.clock, CODEC.decode, 262),
+            codec=CODEC,
+            clock=self.clock,
+        )
+        self.start(name, actor)
+        await until(lambda: actor.info(1, "h").state == "embedding")
+        return actor
+
     def forget_logs(self) -> None:
         """Let every token log be as old as none is kept."""
         for partition in range(TOKEN_PARTITIONS):
@@ -128,7 +148,7 @@ class Stack:
         """Return the worker that has a run."""
         return max(self.engines, key=lambda name: self.engines[name].load().running)
 
-    async def edge(self, name: str) -> Edge:
+    async def edge(self, name: str, **settings: Any) -> Edge:
         """Add an edge."""
         bus = await self.bus(name)
         config = EdgeConfig(
@@ -141,6 +161,7 @@ class Stack:
             shutdown_grace_s=0.5,
             disconnect_cancel_s=1.0,
             cancel_wait_s=5.0,
+            **settings,
         )
         app = create_app(
             config,

@@ -9,7 +9,7 @@ from contracts.errors import STATUS, Problem
 from edge.bodies import decode_json
 from edge.openai_errors import openai_error, openai_headers, status_of
 from edge.openai_parameters import KINDS, PARAMETERS, VERDICTS, Kind, document
-from edge.openai_requests import ChatRequest, CompletionRequest, parse
+from edge.openai_requests import ChatRequest, CompletionRequest, EmbeddingRequest, parse
 from edge.problems import InvalidRequest
 from edge.responses_requests import ResponseRequest
 
@@ -18,6 +18,7 @@ SHAPES: dict[Kind, type[msgspec.Struct]] = {
     "chat": ChatRequest,
     "completion": CompletionRequest,
     "response": ResponseRequest,
+    "embedding": EmbeddingRequest,
 }
 
 
@@ -47,6 +48,7 @@ def bare(kind: Kind) -> dict[str, object]:
         "chat": {"messages": [{"role": "user", "content": "hi"}]},
         "completion": {"prompt": "hi"},
         "response": {"input": "hi"},
+        "embedding": {"input": "hi"},
     }
     return {"model": "m", **needed[kind]}
 
