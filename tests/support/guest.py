@@ -39,9 +39,13 @@ class Guest:
         """Disconnect."""
         self._http.close()
 
-    def prompt(self, content: str, max_tokens: int) -> Answer:
-        """Send a prompt to a new chat, greedily answered."""
-        chat_id = self._http.post("/chats").json()["chatId"]
+    def post(self, path: str, body: object) -> httpx.Response:
+        """Send JSON to any route."""
+        return self._http.post(path, json=body)
+
+    def prompt(self, content: str, max_tokens: int, chat_id: str = "") -> Answer:
+        """Send a prompt to a chat, a new one unless told, greedily answered."""
+        chat_id = chat_id or self._http.post("/chats").json()["chatId"]
         body = {"content": content, "maxTokens": max_tokens, "temperature": 0}
         reply = self._http.post(f"/chats/{chat_id}/messages", json=body)
         assert reply.status_code == 202, reply.text

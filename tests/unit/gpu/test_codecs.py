@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 from actors.runtime.byte_codec import ByteCodec
 from actors.runtime.tokenizer import BadTokenizer, HfTextCodec, printable_tokens
@@ -125,6 +126,15 @@ def test_hf_codec_with_a_template_that_refuses_raises_refused() -> None:
     )
     with pytest.raises(Refused, match="roles must alternate"):
         codec.render_chat([Turn("user", "x")])
+
+
+def test_hf_codec_neither_cuts_nor_pads_whatever_the_file_says(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(random_llama() / "tokenizer.json"))
+    tokenizer.enable_truncation(max_length=8)
+    tokenizer.enable_padding(length=64)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    codec = HfTextCodec.load(tmp_path)
+    assert codec.decode(codec.encode("word " * 100)) == "word " * 100
 
 
 def test_hf_codec_without_files_says_which(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from ops import placement
-from ops.placement import deal_workers, place, usual_workers
+from ops.placement import deal_workers, place, place_embedder, usual_workers
 
 
 def test_workers_are_dealt_in_turn_and_no_pool_goes_without() -> None:
@@ -32,6 +32,11 @@ def test_place_leaves_a_lone_or_crowded_engine_to_the_kernel(
     workers: int, cores: list[int]
 ) -> None:
     assert place(0, workers, cores, 0) == {}
+
+
+def test_embedder_has_the_card_that_no_engine_has() -> None:
+    assert place_embedder(2, 3) == {"CUDA_VISIBLE_DEVICES": "2"}
+    assert place_embedder(2, 2) == place_embedder(2, 0) == {}
 
 
 def test_place_gives_each_worker_a_card_where_there_are_enough() -> None:
