@@ -22,6 +22,7 @@ from actors.runtime.racing import first_of
 from contracts.base import Wire
 from contracts.codec import encode
 from contracts.errors import BusUnavailable, WrongSequence
+from contracts.ids import partition_of
 from contracts.ports.bus import Bus, LeaseEntry, Subscription
 from contracts.ports.clock import Clock
 
@@ -29,6 +30,9 @@ LEASE_TTL_S = 2.0
 """A dead owner is replaced after at most this and a moment."""
 
 _LOOK_AGAIN_S = 1.0
+_SPREAD = 8
+"""Renewals come up to this part of the time to live sooner than need be, a key always alike."""
+
 _NONCE_BYTES = 8
 
 
@@ -101,7 +105,11 @@ class Lease:
     async def try_acquire(self) -> int | None:
         """Return the epoch if the lease is free now, else None; never waits for another."""
         if self._machine is None:
-            self._machine = LeaseMachine(self._value, int(self._ttl_s * 1000))
+            ttl_ms = int(self._ttl_s * 1000)
+            # Leases taken together (a host's partitions) would else be renewed together for ever,
+            # dozens of writes in a moment in which a prompt waits.
+            early_ms = partition_of(self._key, ttl_ms // _SPREAD)
+            self._machine = LeaseMachine(self._value, ttl_ms, early_ms)
         machine = self._machine
         await self._feed(machine, Tick())
         return machine.epoch if self.held else None

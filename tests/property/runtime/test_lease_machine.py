@@ -59,7 +59,7 @@ class Contender:
     def new_life(self) -> None:
         self.lives += 1
         self.value = b"%d/%d" % (self.number, self.lives)
-        self.machine = LeaseMachine(self.value, TTL_MS)
+        self.machine = LeaseMachine(self.value, TTL_MS, 90 * (self.number % 3))
         self.over = False
         self.mail.clear()
 
