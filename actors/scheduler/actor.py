@@ -88,8 +88,8 @@ class SchedulerActor:
 
     The inbox is bounded by what fills it: the consumer's `max_pending`, and one report of
     each worker per 100 ms; each batch is handled before the next is awaited. Requests have an
-    inbox of their own, which is emptied first: who is refused learns it at once. Requests come and
-    the lease is kept over `side_bus`, where one is given: neither waits behind a queue.
+    inbox of their own, which is emptied first: who is refused learns it at once. Over `side_bus`,
+    where one is given, goes what must not wait behind a queue: requests, the journal, the lease.
     """
 
     def __init__(
@@ -184,15 +184,12 @@ class SchedulerActor:
 
     async def _schedule(self, term: int) -> None:
         pool = self._config.pool
-        journal = JournalLog(self._bus, self._clock, pool)
-        machine = await self._restored(journal, term)
+        journal = JournalLog(self._side_bus, self._clock, pool)
         async with AsyncExitStack() as held:
             heard = await self._bus.subscribe(scheduler_workers(pool), self._hear)
             held.push_async_callback(heard.stop)
             edges = await self._bus.subscribe(EDGES_ANNOUNCED, self._see)
             held.push_async_callback(edges.stop)
-            asked = await self._side_bus.subscribe(scheduler_requests(pool), self._ask)
-            held.push_async_callback(asked.stop)
             runs = await self._bus.consume(
                 RUNS_STREAM,
                 scheduler_durable(pool),
@@ -202,6 +199,10 @@ class SchedulerActor:
                 max_pending=max(_PENDING_MIN, 2 * self._config.queue_max),
             )
             held.push_async_callback(runs.stop)
+            # The queue comes while the journal is read, which it does not wait for.
+            machine = await self._restored(journal, term)
+            asked = await self._side_bus.subscribe(scheduler_requests(pool), self._ask)
+            held.push_async_callback(asked.stop)
             machine.listen(self._clock.now_ms())
             async with asyncio.TaskGroup() as group:
                 await self._loop(machine, journal, group)

@@ -9,6 +9,7 @@ way (scheduling.md, invariant 10).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -45,8 +46,10 @@ class Verdict:
     deferred: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
+_LET_IN = Verdict()
+
+
+class _Wish(NamedTuple):
     """A run that somebody would like to have in the queue; `lag` is its user's in cost."""
 
     user_id: str
@@ -122,7 +125,7 @@ class Admission:
         user_id, run_id = run.spec.user_id, run.spec.run_id
         if not run.fresh:
             self._ledger.reserve(user_id, tier, run_id, cost, now_ms, accepted=True)
-            return Verdict(deferred=self._deferred(wish))
+            return Verdict(deferred=True) if self._deferred(wish) else _LET_IN
         over_ms = self._over_wait(wish, _GRACE_PERCENT)
         full = len(self._order) >= self._config.queue_max
         crowded = full or len(self._order) >= self._places(tier, now_ms)
@@ -137,7 +140,8 @@ class Admission:
         reserved = self._ledger.reserve(user_id, tier, run_id, cost, now_ms)
         if isinstance(reserved, Refused):
             return Verdict(_over_budget(reserved.retry_after_ms))
-        return Verdict(victim=victim, deferred=self._deferred(wish))
+        deferred = self._deferred(wish)
+        return Verdict(victim=victim, deferred=deferred) if victim or deferred else _LET_IN
 
     def concurrency(self, tier: str) -> int:
         """Return how many runs of one user of the tier may be on workers now, 0: any number."""

@@ -114,7 +114,9 @@ class FairOrder:
             tier.put_front(run)
         else:
             run.cost = self._costs.charge(run.prompt_length, 0, run.predicted)
-            tier.add(run, run.cost)
+            user = tier.add(run, run.cost)
+            if len(user.waiting) > 1:
+                return  # nothing that is stored of the user has changed
         self._touch(tier, run.spec.user_id)
 
     def _join(self, tier: Backlog) -> None:

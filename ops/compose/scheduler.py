@@ -81,9 +81,9 @@ class Reloading:
 
 
 async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
-    """Run the scheduler of every pool until SIGTERM or SIGINT. Leases and requests have a
-    connection of their own: a deep queue, which a new scheduler is sent as a whole, would stand
-    before their answers for longer than a lease lasts."""
+    """Run the scheduler of every pool until SIGTERM or SIGINT. Leases, journals and
+    requests have a connection of their own: a deep queue, which a new scheduler is sent as a
+    whole, would stand before their answers for longer than a lease lasts."""
     async with (
         joined_bus(settings, "scheduler", actor_id) as (bus, clock),
         joined_bus(settings, "scheduler", actor_id) as (side_bus, _),
