@@ -4,7 +4,8 @@ Nothing is kept: who asked and got no answer does without, or asks again.
 """
 
 import asyncio
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -38,11 +39,14 @@ class EmbeddingConfig(Wire):
     drain_ms: int = 5_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class _Asked:
-    body: EmbedInputs
-    reply: str
-    arrived_ms: int
+    """What is due first is answered first: a waiting prompt's message before a client's book."""
+
+    due_ms: int
+    number: int
+    body: EmbedInputs = field(compare=False)
+    reply: str = field(compare=False)
 
 
 class EmbeddingActor:
@@ -62,7 +66,8 @@ class EmbeddingActor:
         self._embedder = embedder
         self._codec = codec
         self._clock = clock
-        self._waiting: asyncio.Queue[_Asked] = asyncio.Queue(config.waiting_max)
+        self._waiting: asyncio.PriorityQueue[_Asked] = asyncio.PriorityQueue(config.waiting_max)
+        self._numbers = itertools.count()
         self._busy = 0
         self._subscription: Subscription | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -136,15 +141,15 @@ class EmbeddingActor:
             self._refuse(inbound.reply, "bad_request", f"1 to {BATCH_MAX} inputs are taken at once")
             return
         try:
-            asked = _Asked(body, inbound.reply, self._clock.monotonic_ms())
-            self._waiting.put_nowait(asked)
+            due_ms = self._clock.monotonic_ms() + body.within_ms
+            self._waiting.put_nowait(_Asked(due_ms, next(self._numbers), body, inbound.reply))
         except asyncio.QueueFull:
             self._refuse(inbound.reply, "at_capacity", "The embedding workers are busy.")
 
     async def _work(self) -> None:
         while True:
             asked = await self._waiting.get()
-            if self._clock.monotonic_ms() - asked.arrived_ms >= asked.body.within_ms:
+            if self._clock.monotonic_ms() >= asked.due_ms:
                 metrics.EMBED_LATE.labels(self._config.worker).inc()
                 continue
             self._busy += 1

@@ -18,8 +18,10 @@ from contracts.subjects import embed_requests
 QUERY_MS = 50
 """What a prompt waits at most for the vector of its message."""
 
+MISSES_MAX = 3
 REST_MS = 2_000
-"""After a message's vector did not come in time, the next prompts don't wait for theirs."""
+"""After so many messages in a row whose vectors did not come in time, prompts don't wait for
+theirs for so long; the next one tells whether they come again."""
 
 _TURNS_MS = 10_000
 _TURNS_AT_ONCE = 2
@@ -38,6 +40,7 @@ class TurnEmbedder:
         self._clock = clock
         self._query_ms = query_ms
         self._rest_ms = rest_ms
+        self._missed = 0
         self._rests_until_ms = 0
         self._turns = asyncio.Semaphore(_TURNS_AT_ONCE)
 
@@ -49,9 +52,12 @@ class TurnEmbedder:
             return None
         found = await self._ask((text[:_QUERY_CHARS],), self._query_ms)
         if found is None:
-            self._rests_until_ms = self._clock.monotonic_ms() + self._rest_ms
+            self._missed += 1
+            if self._missed >= MISSES_MAX:
+                self._rests_until_ms = self._clock.monotonic_ms() + self._rest_ms
             metrics.QUERIES_EMBEDDED.labels("no answer").inc()
             return None
+        self._missed = 0
         metrics.QUERIES_EMBEDDED.labels("found").inc()
         return found[0]
 

@@ -133,6 +133,22 @@ async def test_request_that_waited_too_long_is_dropped(pool: Pool) -> None:
     assert isinstance(await first, Embedded)
 
 
+async def test_request_that_is_due_first_is_answered_first(pool: Pool) -> None:
+    worker = await pool.worker(sim={"batch_ms": 100}, at_once=1)
+    busy = asyncio.ensure_future(pool.ask("x"))
+    await until(lambda: worker.info(1, "h").running == 1)
+    inbox = pool.bus.new_inbox()
+    heard: list[Inbound] = []
+    await pool.bus.subscribe(inbox, heard.append)
+    for text, within_ms in (("a client's", 60_000), ("a prompt's message", 5_000)):
+        body = encode(EmbedInputs(inputs=(text,), within_ms=within_ms))
+        pool.bus.publish(SUBJECT, body, reply=inbox)
+    await until(lambda: len(heard) == 2)
+    first, second = (decode(each.data, EmbedReply) for each in heard)
+    assert (first.tokens, second.tokens) == (18, 10)
+    await busy
+
+
 async def test_worker_told_to_end_answers_what_it_has_and_takes_no_more(pool: Pool) -> None:
     worker = await pool.worker(sim={"batch_ms": 100})
     asked = asyncio.ensure_future(pool.ask("x"))
