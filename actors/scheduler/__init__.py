@@ -26,7 +26,7 @@ Rooms: `state` (messages, effects, a run), `machine` (submission, dispatch, dead
 `hearing` (what workers say), `ending` (how runs end), `readers` (runs that only a dead
 edge read), `telling` (what others see), on one
 `pool`; `dispatching` (which run goes where now), `order` (the seam: who is next), `fair` with
-`backlog`, `accounts`, `selection` (production's order), `fcfs` (the plain one), `costs`,
+`backlog`, `accounts`, `tags`, `selection` (production's order), `fcfs` (the plain one), `costs`,
 `lengths` (what answers get), `homing` with `prefixes`, `placement`, `replicas` (where prompts
 are warm), `journal` and `journal_log` (what outlives a term), `workers` (who is alive),
 `estimate` (how long), `places` (who goes before whom), `views` (what operators see), `gate`

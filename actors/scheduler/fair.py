@@ -10,14 +10,7 @@ over is carried to the next charge, so no unit is lost: at any time
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from actors.scheduler.accounts import (
-    Account,
-    AccountState,
-    Changes,
-    TierState,
-    UserState,
-    stored,
-)
+from actors.scheduler.accounts import Account, AccountState, TierState, UserState
 from actors.scheduler.backlog import SCALE, Backlog, User
 from actors.scheduler.config import TierConfig
 from actors.scheduler.costs import Costs
@@ -26,12 +19,10 @@ from actors.scheduler.order import Choice, WorkerRoom
 from actors.scheduler.places import first_runs, others_before, own_before
 from actors.scheduler.selection import Patience, Placing, Selection
 from actors.scheduler.state import Run
+from actors.scheduler.tags import Tags
 
 _LAST = 1 << 62
 """After every arrival."""
-
-_STEP = 1_000
-"""So many users are restored in one step, some milliseconds long."""
 
 BLOCK = 32
 """Output tokens beyond the prediction are charged in blocks of so many."""
@@ -63,8 +54,7 @@ class FairOrder:
         self._accounts: dict[str, Account] = {}
         self._virtual = 0
         self._waiting = 0
-        self._touched: dict[tuple[str, str], None] | None = None
-        self._opened: dict[str, None] = {}
+        self.tags = Tags(self._tiers, self._accounts)
         self.reconfigure(tiers, costs)
 
     def reconfigure(self, tiers: Mapping[str, TierConfig], costs: Costs) -> None:
@@ -117,7 +107,7 @@ class FairOrder:
             user = tier.add(run, run.cost)
             if len(user.waiting) > 1:
                 return  # nothing that is stored of the user has changed
-        self._touch(tier, run.spec.user_id)
+        self.tags.touch(tier, run.spec.user_id)
 
     def _join(self, tier: Backlog) -> None:
         """Let a tier in which nobody waited begin at the present virtual time. What an earlier
@@ -141,7 +131,7 @@ class FairOrder:
             prefill = self._costs.charge(account.uncached, account.cached, 0)
             self._charge(tier, user, -prefill)
             account.uncached = account.cached = 0
-        self._note(run.spec.run_id)
+        self.tags.note(run.spec.run_id)
         tier.relist(user)
 
     @staticmethod
@@ -160,11 +150,11 @@ class FairOrder:
             self._waiting -= 1
             account = self._accounts.pop(run.spec.run_id, None)
             if account is not None:
-                self._note(run.spec.run_id)
+                self.tags.note(run.spec.run_id)
                 tier.left(tier.user(account.user_id))
         elif tier.take(run):
             self._waiting -= 1
-            self._touch(tier, run.spec.user_id)
+            self.tags.touch(tier, run.spec.user_id)
             tier.left(tier.user(run.spec.user_id))
         tier.rest_if_idle()
 
@@ -208,8 +198,8 @@ class FairOrder:
             self._charge(tier, user, self._costs.output_us * (expected - account.output))
             account.output = expected
         self._accounts[run_id] = account
-        self._note(run_id)
-        self._touch(tier, user.user_id)
+        self.tags.note(run_id)
+        self.tags.touch(tier, user.user_id)
         if not account.running:
             account.running = True
             user.running += 1
@@ -230,7 +220,7 @@ class FairOrder:
             return
         blocks = -(-(tokens - account.output) // BLOCK)
         account.output += blocks * BLOCK
-        self._note(run.spec.run_id)
+        self.tags.note(run.spec.run_id)
         tier = self._tiers[account.tier]
         self._charge(tier, tier.user(account.user_id), self._costs.output_us * blocks * BLOCK)
 
@@ -247,7 +237,7 @@ class FairOrder:
         after = self._costs.charge(prompt - used_cached, used_cached, max(0, output))
         self._charge(tier, user, after - before)
         del self._accounts[run.spec.run_id]
-        self._note(run.spec.run_id)
+        self.tags.note(run.spec.run_id)
         if account.running:
             user.running -= 1
             tier.running -= 1
@@ -257,7 +247,7 @@ class FairOrder:
 
     def _charge(self, tier: Backlog, user: User, cost: int) -> None:
         tier.move(user, cost)
-        self._touch(tier, user.user_id)
+        self.tags.touch(tier, user.user_id)
         tier.charged += cost
         steps, tier.rest = divmod(tier.rest + cost * SCALE, tier.weight)
         tier.tag += steps
@@ -337,65 +327,12 @@ class FairOrder:
         users who have all the runs on workers that they may have."""
         return first_runs(self._tiers.values(), limit)
 
-    # durability: what a journal keeps of the tags
-
-    def track(self) -> None:
-        """Remember what changes from now on, for `changes`."""
-        self._touched = {}
-
-    def _touch(self, tier: Backlog, user_id: str) -> None:
-        if self._touched is not None:
-            self._touched[tier.name, user_id] = None
-
-    def _note(self, run_id: str) -> None:
-        if self._touched is not None:
-            self._opened[run_id] = None
+    # durability: `tags` has what a journal keeps
 
     @property
     def virtual_time(self) -> int:
         """The virtual time to which the tiers' tags compare."""
         return self._virtual
-
-    def changes(self) -> Changes:
-        """Return the present values of what has changed since the last call."""
-        users = [self._user_state(*key) for key in self._touched or ()]
-        accounts, closed = [], []
-        for run_id in self._opened:
-            account = self._accounts.get(run_id)
-            if account is None:
-                closed.append(run_id)
-            else:
-                accounts.append(stored(run_id, account))
-        if self._touched is not None:
-            self._touched.clear()
-        self._opened.clear()
-        return Changes(users, accounts, closed)
-
-    def _user_state(self, tier_name: str, user_id: str) -> UserState:
-        tier = self._tiers[tier_name]
-        user = tier.users.get(user_id)
-        if user is None:
-            return UserState(tier_name, user_id, tier.virtual, waiting=False)
-        return UserState(tier_name, user_id, user.tag, waiting=bool(user.waiting))
-
-    def tier_states(self) -> list[TierState]:
-        """Return the tags of the tiers."""
-        return [
-            TierState(t.name, t.weight, t.tag, t.rest, t.virtual, t.highest, t.charged, len(t) > 0)
-            for t in self._tiers.values()
-        ]
-
-    def user_states(self) -> Iterator[UserState]:
-        """Yield the tags of the users that are here now, each as it is when its turn comes."""
-        keys = [(tier.name, user_id) for tier in self._tiers.values() for user_id in tier.users]
-        return (self._user_state(*key) for key in keys)
-
-    def account_states(self) -> Iterator[AccountState]:
-        """Yield the open accounts of now, each as it is when its turn comes."""
-        for run_id in list(self._accounts):
-            account = self._accounts.get(run_id)
-            if account is not None:
-                yield stored(run_id, account)
 
     def restore(
         self,
@@ -408,21 +345,8 @@ class FairOrder:
         iterator is exhausted. Runs that it had dispatched are to be pushed as all others: they go
         first, and are not charged again."""
         self._virtual = virtual
-        for known in tiers.values():
-            tier = self._tiers.get(known.name)
-            if tier is None:
-                continue
-            tier.tag, tier.charged = known.tag, known.charged
-            tier.virtual, tier.highest = known.virtual, known.highest
-            tier.rest = known.rest if known.weight == tier.weight else 0
-            tier.resumed = known.waiting
         owners = {(account.tier, account.user_id) for account in accounts.values()}
-        for number, (key, state) in enumerate(users.items(), 1):
-            tier = self._tiers.get(state.tier)
-            if tier is not None and (state.waiting or state.tag > tier.virtual or key in owners):
-                tier.resume(state.user_id, state.tag, waiting=state.waiting)
-            if number % _STEP == 0:
-                yield
+        yield from self.tags.restore(tiers, users, owners)
         for run_id, account in accounts.items():
             tier = self._tier_of(account.tier)
             user = tier.user(account.user_id)
@@ -445,7 +369,7 @@ class FairOrder:
                 tier = self._tiers[account.tier]
                 user = self._suspend(tier, account)
                 del self._accounts[run_id]
-                self._note(run_id)
+                self.tags.note(run_id)
                 tier.relist(user)
                 tier.left(user)
 

@@ -137,7 +137,7 @@ class Journal:
         self._lap_ms = 0
         self._parts: Iterator[JournalEntry] | None = None
         self._settled: OrderedDict[str, None] = OrderedDict()
-        order.track()
+        order.tags.track()
         gate.ledger.track()
         lengths.track()
         self._promises = gate.admission.promises
@@ -168,7 +168,7 @@ class Journal:
 
     def entry(self, now_ms: int) -> JournalEntry | None:
         """Return what is to be written now, None if nothing has changed and no lap is due."""
-        changes = self._order.changes()
+        changes = self._order.tags.changes()
         users, runs = self._gate.ledger.changes()
         promises = self._promises.changes()
         lap = self._part(now_ms)
@@ -181,7 +181,7 @@ class Journal:
             number=self._number,
             lap=self._lap,
             virtual=self._order.virtual_time,
-            tiers=tuple(self._order.tier_states()),
+            tiers=tuple(self._order.tags.tiers()),
             users=tuple(changes.users),
             accounts=tuple(changes.accounts),
             closed=tuple(changes.closed),
@@ -218,9 +218,9 @@ def _all_values(
     """Yield the parts of a lap: all values, as they are when their turn comes."""
     blank = JournalEntry(term=0, number=0)
     replace = msgspec.structs.replace
-    for users in _chunks(order.user_states()):
+    for users in _chunks(order.tags.users()):
         yield replace(blank, users=users)
-    for accounts in _chunks(order.account_states()):
+    for accounts in _chunks(order.tags.accounts()):
         yield replace(blank, accounts=accounts)
     for budgets in _chunks(gate.ledger.records()):
         yield replace(blank, budgets=budgets)

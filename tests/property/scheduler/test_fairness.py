@@ -21,6 +21,7 @@ from actors.scheduler.hearing import Hearing
 from actors.scheduler.journal import Journal, Recollection
 from actors.scheduler.pool import Pool
 from actors.scheduler.state import Run
+from actors.scheduler.tags import Tags
 from tests.property.scheduler.fair_world import (
     COSTS,
     OUTPUT_MAX,
@@ -297,13 +298,13 @@ def accounts_lost(patch: pytest.MonkeyPatch) -> None:
 def settlements_lost(patch: pytest.MonkeyPatch) -> None:
     """The journal does not say who was settled, and accounts stay open."""
     patch.setattr(Journal, "settled", lambda *_: None)
-    kept = FairOrder.changes
+    kept = Tags.changes
 
-    def changes(self: FairOrder) -> Changes:
+    def changes(self: Tags) -> Changes:
         found = kept(self)
         return Changes(found.users, found.accounts, [])
 
-    patch.setattr(FairOrder, "changes", changes)
+    patch.setattr(Tags, "changes", changes)
 
 
 def histories() -> None:
