@@ -105,6 +105,7 @@ class SessionHost:
         self._consumers: dict[int, Consumer] = {}
         self._numbers = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None
+        self._background: set[asyncio.Task[None]] = set()
         self._owner = PartitionOwner(
             bus,
             clock,
@@ -134,7 +135,8 @@ class SessionHost:
             self._group = group
             ticker = group.create_task(self._tick())
             await self._owner.run()
-            ticker.cancel()
+            for task in (ticker, *self._background):
+                task.cancel()
 
     async def stop(self) -> None:
         """Hand all partitions over, after what is being handled is done."""
@@ -289,7 +291,9 @@ class SessionHost:
                 self._wake(session)
 
         assert self._group is not None, "effects are performed while it runs"
-        self._group.create_task(work(), name=f"embed-{session.chat_id}")
+        task = self._group.create_task(work(), name=f"embed-{session.chat_id}")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _load(self, session: _Session) -> SessionMachine | ResponseMachine | None:
         """Rebuild the chat, or the response, from history. Without history all commands wait

@@ -135,13 +135,15 @@ class Place:
             bus,
         )
 
-    async def embedder(self, **sim: Any) -> EmbeddingActor:
+    async def embedder(self, *, drain_ms: int = 5_000, **sim: Any) -> EmbeddingActor:
         """Start an embedding worker with a simulated embedder."""
         bus = await self.connect()
         settings = SimEmbedderConfig(context_length=WINDOW, **sim)
         return self._run(
             EmbeddingActor(
-                EmbeddingConfig(worker=f"embed_{uuid.uuid4().hex[:8]}", pool=EMBEDDING_POOL),
+                EmbeddingConfig(
+                    worker=f"embed_{uuid.uuid4().hex[:8]}", pool=EMBEDDING_POOL, drain_ms=drain_ms
+                ),
                 bus=bus,
                 embedder=SimEmbedder(settings, self.clock, CODEC.decode, VOCABULARY),
                 codec=CODEC,
@@ -181,6 +183,12 @@ class Place:
     def pending_folds(host: SummarizerHost) -> int:
         """Return how many folds a host has at work."""
         return host.info(0, "").running
+
+    async def ended(self, told: Actor) -> None:
+        """Return once an actor that was told to end has ended."""
+        for actor, task, _ in self._running:
+            if actor is told:
+                await task
 
     async def kill(self, killed: Actor) -> None:
         """End an actor as kill -9 does: it says nothing more."""

@@ -73,3 +73,12 @@ async def test_worker_that_dies_leaves_words_and_its_successor_is_found(place: P
         await asyncio.sleep(REST_MS / 1000)
         await place.turn(chat_id, f"and then? {FILLER}")
     assert QUOTE in place.scribe.prompt(await place.turn(chat_id, UNHEARD))
+
+
+async def test_host_told_to_end_does_not_wait_for_a_worker_that_hangs(place: Place) -> None:
+    await place.embedder(stall_after=1, drain_ms=0)
+    host = await place.session(embeds=True)
+    await long_chat(place)
+    async with asyncio.timeout(5):
+        await host.stop()
+        await place.ended(host)
