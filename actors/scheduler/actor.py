@@ -48,6 +48,9 @@ _TICK_S = 0.05
 _BREATH = 16
 """After so many messages the lease is renewed and requests are answered, however many are left."""
 
+_PAGE = 128
+"""After so many messages the journal is written, where it can be: long entries are long steps."""
+
 _PENDING_MIN = 65_536
 """So many runs may be unacknowledged in any case; else twice as many as may wait."""
 
@@ -236,17 +239,30 @@ class SchedulerActor:
                 if number % _BREATH == 0:
                     await asyncio.sleep(0)
                     now_ms = self._clock.now_ms()
+                if number % _PAGE == 0:
+                    self._write(machine, keeper, now_ms, group)
                 if not self._lease.held:
                     return
                 while self._requests:
                     self._perform(machine, self._requests.popleft(), now_ms, keeper, group)
                 if self._inbox:
                     self._perform(machine, self._inbox.popleft(), now_ms, keeper, group)
-            if not keeper.busy:
-                entry = machine.journal_entry(now_ms)
-                if entry is not None or keeper.settles:
-                    keeper.busy = True
-                    group.create_task(self._keep(keeper, entry))
+            self._write(machine, keeper, now_ms, group)
+
+    def _write(
+        self,
+        machine: SchedulerMachine,
+        keeper: _Keeper,
+        now_ms: int,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        """Begin the journal's next entry, if the last one is stored and there is anything new."""
+        if keeper.busy:
+            return
+        entry = machine.journal_entry(now_ms)
+        if entry is not None or keeper.settles:
+            keeper.busy = True
+            group.create_task(self._keep(keeper, entry))
 
     def _perform(
         self,
