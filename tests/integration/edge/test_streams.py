@@ -322,10 +322,11 @@ async def test_reader_that_takes_nothing_is_cut_off_and_slows_nobody(stack: Edge
         return 'parley_edge_streams_ended_total{kind="run",why="slow"}' in text
 
     async with reading(stack.client, "GET", accepted["eventsUrl"], headers=me) as reader:
+        everything = asyncio.create_task(reader.rest())
         while not await cut():
             await run.say(page)
             await asyncio.sleep(0.01)
         await stack.peers.finish(run)
-        events = await reader.rest()
+        events = await everything
     assert text_of(events) == run.text
     stuck.close()
