@@ -96,7 +96,8 @@ def commit_batch(connection: sqlite3.Connection, batch: Sequence[Job[sqlite3.Con
 
     A call that raises is undone alone. When the transaction fails as a whole, every call gets
     HistoryRefused, or HistoryUnavailable if it was the commit that failed: what of that
-    reached the disk is unknown.
+    reached the disk is unknown. It is known where the disk was full: the log's last frame, which
+    makes it a commit, is what did not fit, or what came before it.
     """
     failure: type[HistoryUnavailable] = HistoryRefused
     try:
@@ -107,6 +108,8 @@ def commit_batch(connection: sqlite3.Connection, batch: Sequence[Job[sqlite3.Con
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         _roll_back(connection)
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+            failure = HistoryRefused
         for job in batch:
             job.error = failure(f"the history file took no write: {error}")
 
