@@ -86,11 +86,18 @@ class PartitionOwner:
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._owned: dict[int, None] = {}
+        self._leases: dict[int, Lease] = {}
 
     @property
     def owned(self) -> tuple[int, ...]:
         """The partitions whose actors run here, ascending."""
         return tuple(sorted(self._owned))
+
+    def holds(self, partition: int) -> bool:
+        """Say whether this host may act as the partition's owner at this moment. A process that
+        was stopped for longer than its lease learns it here, before it is told of the loss."""
+        lease = self._leases.get(partition)
+        return lease is not None and lease.held
 
     async def run(self) -> None:
         """Own a fair share until `stop`; what a callback raises ends it."""
@@ -177,6 +184,7 @@ class PartitionOwner:
         asked = asyncio.ensure_future(leaving.wait())
         try:
             self._owned[partition] = None
+            self._leases[partition] = lease
             _log.info("partition gained", partition=partition, epoch=epoch)
             try:
                 await self._on_gained(partition, epoch)
@@ -186,6 +194,7 @@ class PartitionOwner:
             finally:
                 self._owned.pop(partition, None)
                 await self._on_lost(partition)
+                del self._leases[partition]
                 _log.info("partition left", partition=partition, epoch=epoch)
         finally:
             for task in (holding, asked):

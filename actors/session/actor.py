@@ -103,6 +103,7 @@ class SessionHost:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._timers: dict[str, _Session] = {}
         self._consumers: dict[int, Consumer] = {}
+        self._gained_ms: dict[int, int] = {}
         self._numbers = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -145,6 +146,7 @@ class SessionHost:
     # --- partitions --------------------------------------------------------------------------
 
     async def _gained(self, partition: int, _epoch: int) -> None:
+        self._gained_ms[partition] = self._clock.now_ms()
         self._consumers[partition] = await self._bus.consume(
             SESSION_STREAM,
             session_durable(partition),
@@ -237,7 +239,7 @@ class SessionHost:
     async def _work(self, session: _Session) -> None:
         with structlog.contextvars.bound_contextvars(chat_id=session.chat_id):
             try:
-                while session.inbox:
+                while session.inbox and self._owns(session):
                     machine = session.machine or await self._load(session)
                     if machine is None:
                         break
@@ -263,6 +265,9 @@ class SessionHost:
     ) -> None:
         pending: deque[Any] = deque((message,))
         while pending:
+            if not self._owns(session):
+                session.inbox.extendleft(reversed(pending))
+                return
             for effect in machine.handle(pending.popleft(), self._clock.now_ms()):
                 if isinstance(effect, EmbedTurns):
                     self._embed(session, machine, effect)
@@ -295,6 +300,11 @@ class SessionHost:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
+    def _owns(self, session: _Session) -> bool:
+        """Whether this host may decide for the chat now. What it may not handle waits: for the
+        lease to be confirmed, or to be forgotten with the chat, and given to the next owner."""
+        return self._owner.holds(self._partition(session.chat_id))
+
     async def _load(self, session: _Session) -> SessionMachine | ResponseMachine | None:
         """Rebuild the chat, or the response, from history. Without history all commands wait
         (the edge refuses new prompts by itself; one that waits too long expires); commands to
@@ -318,7 +328,8 @@ class SessionHost:
             return None
         metrics.ACTIVATIONS.inc()
         index = self._new_index() if self._new_index is not None else None
-        session.machine = SessionMachine(self._config, record, index)
+        begun_ms = self._gained_ms.get(self._partition(session.chat_id), 0)
+        session.machine = SessionMachine(self._config, record, index, begun_ms=begun_ms)
         return session.machine
 
     def _answer_gone(self, session: _Session) -> None:
@@ -345,7 +356,9 @@ class SessionHost:
                 if machine is None:
                     if session.inbox and session.reload_at_ms <= mono_ms:
                         self._wake(session)
-                elif (machine.next_due_ms or now_ms + 1) <= now_ms and not session.inbox:
+                elif session.inbox:
+                    self._wake(session)
+                elif (machine.next_due_ms or now_ms + 1) <= now_ms:
                     session.inbox.append(Tick())
                     self._wake(session)
             self._passivate(mono_ms)

@@ -29,13 +29,20 @@ class Conversation:
     idempotency key. `inherited` names the ended runs
     that somebody else ended, perhaps by halves. `older_runs`: history has more than `done`.
     `memory` is what the chat remembers beyond the window, `home` the worker that answered last:
-    its cache has the chat ('' after a restart: the scheduler finds out by itself).
+    its cache has the chat ('' after a restart: the scheduler finds out by itself). Prompts that
+    were submitted before `begun_ms` another owner may have stored, or may be storing still.
     """
 
     def __init__(
-        self, config: SessionConfig, record: SessionRecord, index: Retrieval | None = None
+        self,
+        config: SessionConfig,
+        record: SessionRecord,
+        index: Retrieval | None = None,
+        *,
+        begun_ms: int = 0,
     ) -> None:
         self.stale = False
+        self.begun_ms = begun_ms
         self.config = config
         self.chat = record.chat
         self.messages = list(record.messages)

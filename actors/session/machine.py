@@ -51,12 +51,17 @@ from contracts.session import CancelRun, RunFinished, SubmitPrompt
 
 class SessionMachine:
     """The conversation of one chat, rebuilt from `record`. `index` finds its older turns; None:
-    they are not looked for."""
+    they are not looked for. `begun_ms`: since when its owner has the chat."""
 
     def __init__(
-        self, config: SessionConfig, record: SessionRecord, index: Retrieval | None = None
+        self,
+        config: SessionConfig,
+        record: SessionRecord,
+        index: Retrieval | None = None,
+        *,
+        begun_ms: int = 0,
     ) -> None:
-        self._conversation = Conversation(config, record, index)
+        self._conversation = Conversation(config, record, index, begun_ms=begun_ms)
         self._ending = Ending(self._conversation)
         self._cancelling = Cancelling(self._conversation, self._ending)
         self._submitting = Submitting(self._conversation, self._ending, self._cancelling)
@@ -172,11 +177,10 @@ class SessionMachine:
 
     def _failed(self, progress: Progress, failure: StepFailed, now_ms: int) -> Effects:
         away = "History is away; try again soon."
-        if progress.phase in (Phase.KEYING, Phase.BRANCHING):
-            return self._ending.reject(progress, "unavailable", away)
-        if progress.phase is Phase.STORING:
+        if progress.phase in (Phase.KEYING, Phase.BRANCHING, Phase.STORING):
             assert progress.submit is not None
-            if failure.certain and not progress.doubtful:
+            no_effect = failure.certain or progress.phase is not Phase.STORING
+            if no_effect and not progress.doubtful:
                 return self._ending.reject(progress, "unavailable", away)
             progress.doubtful = True
             if now_ms > progress.submit.expires_at_ms:
@@ -200,6 +204,8 @@ class SessionMachine:
         match progress.phase:
             case Phase.RESOLVING | Phase.LOOKING:
                 return (LookUpRun(progress.run_id),)
+            case Phase.KEYING | Phase.BRANCHING:
+                return self._submitting.begin(progress, now_ms)
             case Phase.STORING:
                 return self._submitting.accept(progress)
             case Phase.QUEUEING:

@@ -359,9 +359,9 @@ class Progress:
     """One run's way through the session. `retry_at_ms` None: an effect is in flight, or
     nothing is due. `submits`, `cancels` and `finishes` are deliveries to acknowledge when
     their time comes; `waiting` are reply subjects of cancels. `doubtful`: the prompt may have been
-    stored although history reported a failure. `held` are prompts that came while the run was
-    looked up: what they mean is known then. `meaning` is the new message's, where it was asked
-    for. `branch`: the turn begins a branch, and the machine has
+    stored although history reported a failure, or by an earlier owner. `held` are prompts that
+    came while the run was looked up: what they mean is known then. `meaning` is the new
+    message's, where it was asked for. `branch`: the turn begins a branch, and the machine has
     its path."""
 
     run_id: str

@@ -68,14 +68,22 @@ class Submitting:
             )
             return (self._conversation.refuse(submit, problem), Acknowledge(delivery))
         progress = Progress(submit.run_id, Phase.KEYING, submit=submit, submits=[delivery])
+        progress.doubtful = submit.submitted_at_ms < self._conversation.begun_ms
         self._conversation.runs[submit.run_id] = progress
         early = self._conversation.early.pop(submit.run_id, None)
         if early is not None:
             progress.cancel_wanted = True
             progress.cancels += early.deliveries
             progress.waiting += early.waiting
-        if key is not None and self._conversation.older_runs:
-            return (LookUpKey(submit.run_id, key),)
+        return self.begin(progress, now_ms)
+
+    def begin(self, progress: Progress, now_ms: int) -> Effects:
+        """Ask history what must be known before the prompt is stored, as often as it takes."""
+        submit = progress.submit
+        assert submit is not None
+        progress.phase = Phase.KEYING
+        if submit.idempotency_key is not None and self._conversation.older_runs:
+            return (LookUpKey(submit.run_id, submit.idempotency_key),)
         return self._find_path(progress, now_ms)
 
     def _submit_ended(self, submit: SubmitPrompt, record: RunRecord, delivery: int) -> Effects:
@@ -300,11 +308,16 @@ class Submitting:
         return (*done, *self._cancelling.ask_cancel(progress, now_ms))
 
     def resolved(self, progress: Progress, record: RunRecord | None) -> Effects:
-        """History says whether a doubtful store took effect; the client has given up by now."""
+        """History says whether a doubtful store took effect; the client has given up by now.
+        What an earlier owner stored goes on: the machine is built anew, with the run."""
         if record is None:
             return self._ending.reject(progress, "unavailable", "History was away; try again.")
         self._conversation.stale = True
-        return self._too_late(progress)
+        ours = progress.record
+        if ours is not None and record.created_at_ms == ours.created_at_ms:
+            return self._too_late(progress)
+        del self._conversation.runs[progress.run_id]
+        return ()
 
     def _too_late(self, progress: Progress) -> Effects:
         """The client was refused, and the prompt is stored: it stays, and its run failed."""

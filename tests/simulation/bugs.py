@@ -44,16 +44,19 @@ from contracts.log import LogEntry
 from contracts.ports.bus import Fence
 from contracts.scheduling import StartRun
 from contracts.session import SubmitPrompt
+from tests.simulation.story import Story
 
 Change = tuple[object, str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """What is wrong, and what to put in place of what: (owner, attribute, new value)."""
+    """What is wrong, and what to put in place of what: (owner, attribute, new value). `stories`
+    are tried first, where an early seed seldom shows it."""
 
     name: str
     changes: tuple[Change, ...]
+    stories: tuple[Story, ...] = ()
 
     @contextmanager
     def planted(self) -> Iterator[None]:
@@ -67,7 +70,9 @@ class Bug:
 BUGS: list[Bug] = []
 
 
-def bug(name: str, owner: object, attribute: str) -> Callable[[Callable[..., Any]], Any]:
+def bug(
+    name: str, owner: object, attribute: str, stories: tuple[Story, ...] = ()
+) -> Callable[[Callable[..., Any]], Any]:
     """Register the decorated function, which is given the original and returns its worse."""
 
     def register(worse: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,7 +83,7 @@ def bug(name: str, owner: object, attribute: str) -> Callable[[Callable[..., Any
             new = staticmethod(worse(original.__func__))
         else:
             new = worse(original)
-        BUGS.append(Bug(name, ((owner, attribute, new),)))
+        BUGS.append(Bug(name, ((owner, attribute, new),), stories))
         return worse
 
     return register

@@ -5,9 +5,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from actors.runtime.log_reader import BusLogReader
-from actors.runtime.partition_machine import PartitionMachine
+from actors.runtime.partitions import PartitionOwner
 from actors.runtime.token_log import BusRunWriter
 from actors.session.cancelling import Cancelling
+from actors.session.conversation import Conversation
 from actors.session.effects import EffectRunner
 from actors.session.memory import Memory
 from actors.session.state import EnqueueRefused, RunEnqueued
@@ -20,6 +21,11 @@ from edge import run_streams
 from edge.run_streams import RunStreams
 from edge.sse import EventEncoder
 from tests.simulation.bugs import bug
+from tests.simulation.found import (
+    REFUSED_BY_A_STOPPED_HOST,
+    REFUSED_BY_THE_NEXT_OWNER,
+    STOPPED_TWICE,
+)
 
 # --- summaries -------------------------------------------------------------------------------
 
@@ -120,22 +126,37 @@ def _full_is_fine(original: Any) -> Any:
     return perform
 
 
-@bug("a partition is taken again while its actors still stop", PartitionMachine, "_may_acquire")
-def _taken_again(_: Any) -> Any:
-    def may(self: Any, partition: int, now_ms: int) -> bool:
-        return (
-            self._owners[partition] is None
-            and partition not in self._asked
-            and now_ms >= self._not_before_ms.get(partition, 0)
-        )
-
-    return may
-
-
-@bug("a second early cancel puts the first out of mind", Cancelling, "_hold_early")
+@bug("a second early cancel puts the first out of mind", Cancelling, "_hold_early", STOPPED_TWICE)
 def _one_cancel(original: Any) -> Any:
     def hold(self: Any, progress: Any, now_ms: int) -> Any:
         self._conversation.early.pop(progress.run_id, None)
         return original(self, progress, now_ms)
 
     return hold
+
+
+@bug(
+    "a host decides for a chat as long as it was not told of the loss",
+    PartitionOwner,
+    "holds",
+    REFUSED_BY_A_STOPPED_HOST,
+)
+def _holds_what_it_had(_: Any) -> Any:
+    def holds(self: Any, partition: int) -> bool:
+        return partition in self._leases
+
+    return holds
+
+
+@bug(
+    "a prompt that the owner before may be storing is refused as a new one",
+    Conversation,
+    "__init__",
+    REFUSED_BY_THE_NEXT_OWNER,
+)
+def _no_earlier_owner(original: Any) -> Any:
+    def init(self: Any, *args: Any, begun_ms: int = 0) -> None:
+        del begun_ms
+        original(self, *args)
+
+    return init

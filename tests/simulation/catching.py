@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import structlog
 
@@ -28,11 +29,13 @@ class Caught:
 
 
 def catch(bug: Bug, seeds: Iterable[int] = range(SEEDS)) -> Caught:
-    """Play the short stories of `seeds` with the bug planted until one fails."""
+    """Play the bug's own stories and the short ones of `seeds`, with the bug planted, until one
+    fails."""
     begun = time.monotonic()
     with bug.planted():
-        for tried, seed in enumerate(seeds, 1):
-            failed = outcome(draw(seed, short=True))
+        drawn = (draw(seed, short=True) for seed in seeds)
+        for tried, story in enumerate(chain(bug.stories, drawn), 1):
+            failed = outcome(story)
             if failed:
                 return Caught(bug, tried, failed, time.monotonic() - begun)
     return Caught(bug, 0, "", time.monotonic() - begun)

@@ -6,10 +6,18 @@ from collections import Counter
 import pytest
 import structlog
 
-from tests.simulation.scenario import run_seed
+from tests.simulation.found import (
+    REFUSED_BY_A_STOPPED_HOST,
+    REFUSED_BY_THE_NEXT_OWNER,
+    STOPPED_TWICE,
+)
+from tests.simulation.scenario import play, run_seed
+from tests.simulation.story import Story
 
 BATCH = 10
 SEEDS = 200
+_TOLD = 20
+"""So many ways in which a story that found something is told."""
 
 FOUND = {
     154: "a reader without a cursor told a snapshot after the deltas that it stood for",
@@ -49,6 +57,14 @@ def test_seeds_every_invariant_holds(first: int) -> None:
 @pytest.mark.parametrize("seed", SHORT_FOUND)
 def test_seed_that_found_something_holds(seed: int) -> None:
     run_seed(seed, short=True)
+
+
+@pytest.mark.parametrize(
+    "stories", [REFUSED_BY_A_STOPPED_HOST, REFUSED_BY_THE_NEXT_OWNER, STOPPED_TWICE]
+)
+def test_stories_that_found_something_hold(stories: tuple[Story, ...]) -> None:
+    for story in stories[:_TOLD]:
+        play(story)
 
 
 def test_same_seed_gives_the_same_history() -> None:

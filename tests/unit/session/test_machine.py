@@ -22,6 +22,7 @@ from actors.session.state import (
     LookUpRun,
     PromptConflict,
     PromptStored,
+    ReadPath,
     Reply,
     RunClosed,
     RunEnqueued,
@@ -99,9 +100,10 @@ def finished(run_id: str = "run_1", reason: str = "stop", text: str = "hi") -> R
 class World:
     """Performs effects at once against a tiny history and queue; `fail` makes a step fail."""
 
-    def __init__(self, record: SessionRecord | None = None) -> None:
+    def __init__(self, record: SessionRecord | None = None, *, begun_ms: int = 0) -> None:
         self.chat = record.chat if record else CHAT
-        self.machine = SessionMachine(config(), record or SessionRecord(chat=CHAT))
+        record = record or SessionRecord(chat=CHAT)
+        self.machine = SessionMachine(config(), record, begun_ms=begun_ms)
         self.messages: dict[str, Message] = {}
         self.runs: dict[str, RunRecord] = {}
         self.done: list[Effect] = []
@@ -378,6 +380,45 @@ def test_history_in_doubt_past_expiry_but_stored_ends_failed() -> None:
     assert world.runs["run_1"].state == "failed"
     assert isinstance(world.terminals["run_1"], RunFailed)
     assert world.machine.stale
+
+
+def test_prompt_of_an_earlier_owner_is_not_refused_while_history_refuses() -> None:
+    world = World(begun_ms=500)
+    world.fail.add(AcceptPrompt)
+    world.certain = True
+    assert kinds(world.deliver(submit())) == ["AcceptPrompt"]
+    world.fail.clear()
+    world.now_ms += 1_000
+    effects = world.tell(Tick())
+    assert kinds(effects) == ["AcceptPrompt", "Reply", "EnqueueRun", "Acknowledge"]
+
+
+def test_branch_of_an_earlier_owner_is_not_refused_while_history_refuses() -> None:
+    world = World(begun_ms=500)
+    world.fail.add(ReadPath)
+    assert kinds(world.deliver(submit(parent_id="m_1"))) == ["ReadPath"]
+    world.now_ms += 1_000
+    assert kinds(world.tell(Tick())) == ["ReadPath"]
+    world.now_ms = 11_000
+    assert kinds(world.tell(Tick())) == ["ReadPath"]
+    world.now_ms += 1_000
+    assert kinds(world.tell(Tick())) == ["LookUpRun", "Reply", "Acknowledge"]
+
+
+def test_prompt_that_an_earlier_owner_stored_goes_on_past_expiry() -> None:
+    world = World(begun_ms=500)
+    world.fail.add(AcceptPrompt)
+    world.certain = True
+    world.deliver(submit())
+    prompt, answer, run = _stored(world)
+    world.now_ms = 11_000
+    world.tell(Tick())
+    world.fail.clear()
+    earlier = AcceptPrompt(prompt, answer, msgspec.structs.replace(run, created_at_ms=400))
+    world.perform(earlier)
+    world.now_ms += 1_000
+    assert kinds(world.tell(Tick())) == ["LookUpRun"]
+    assert world.machine.stale and not world.terminals
 
 
 def _stored(world: World) -> tuple[Message, Message, RunRecord]:

@@ -1,0 +1,56 @@
+"""Stories that found something, and that early seeds seldom draw; they stay.
+
+Each is told in many ways, since what it shows needs a moment that moves as the code changes.
+"""
+
+from tests.simulation.story import Disaster, Prompted, Story, Window
+
+
+def _stopped_host(seed: int, stopped: Disaster) -> Story:
+    """One prompt, a history that often refuses, and a session host that is stopped for longer
+    than its leases."""
+    return Story(
+        seed=seed,
+        faulty_s=8.0,
+        eos_every=0,
+        step_ms=20,
+        weather=(("history_refuse", 0.6),),
+        people=((Prompted(0.3, "hello", 20),),),
+        disasters=(stopped,),
+    )
+
+
+REFUSED_BY_A_STOPPED_HOST = tuple(
+    _stopped_host(seed, Disaster(0.25, "halt", host, 4.4, calls=2))
+    for seed in range(1, 60)
+    for host in ("session_a", "session_b")
+)
+"""A host went on where it was stopped, and refused a prompt that its successor ran."""
+
+REFUSED_BY_THE_NEXT_OWNER = tuple(
+    _stopped_host(seed, Disaster(0.299, "halt", "session_a", 4.4, calls=calls))
+    for seed in (2, 3)
+    for calls in range(10, 60)
+)
+"""A prompt was refused while the owner before was storing it."""
+
+STOPPED_TWICE = tuple(
+    Story(
+        seed=seed,
+        faulty_s=4.0,
+        eos_every=0,
+        step_ms=5,
+        weather=(("delay_s", 0.043),),
+        people=(
+            (
+                Prompted(0.02, "hello", 1, windows=(Window(0.0, 0, 2),), twice=True),
+                Prompted(0.57, "and then", 1, stopped_after_s=0.11),
+            ),
+        ),
+        disasters=(Disaster(at_s, "election", "everything", 1.87),),
+        folding=True,
+    )
+    for at_s in (0.2, 0.22, 0.24)
+    for seed in range(40)
+)
+"""Stops that were sent again, for want of an answer, came ahead of their prompt."""
