@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
 
@@ -22,6 +23,7 @@ from edge import listening
 from ops import nats_server
 from ops.embedding_model import embedding_files
 from ops.model_files import find_model
+from ops.nats_room import keep_writing
 from ops.placement import deal_workers, nvidia_cards, place, place_embedder, usual_workers
 from ops.ports import free_or_other, free_port, is_free
 from ops.setting_table import Role
@@ -62,6 +64,7 @@ class Stack:
         self._nats: nats_server.NatsFacts | None = None
         self._bus: NatsBus | None = None
         self._listener: socket.socket | None = None
+        self._shell: Shell | None = None
 
     @property
     def url(self) -> str:
@@ -100,7 +103,7 @@ class Stack:
             if self._settings.nats:
                 await self._prepare_nats(self._settings.nats)
             plans = self._plans()
-            shell = Shell(
+            self._shell = Shell(
                 plans,
                 logs=home / "logs",
                 screen=self._screen,
@@ -108,7 +111,7 @@ class Stack:
                 on_all_ready=self._say_ready,
                 on_stopping=self._listen_no_more,
             )
-            return await shell.run()
+            return await self._shell.run()
         finally:
             self._listen_no_more()
             if self._bus is not None:
@@ -281,7 +284,22 @@ class Stack:
         if self._settings.engine == "sim":
             self._screen.line("simulated engine: the answers are made-up words")
         self._screen.line(f"ready {self.url}")
-        await self._settings_copy.follow()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._settings_copy.follow())
+            if not self._settings.nats:
+                group.create_task(self._keep_nats_writing())
+
+    async def _keep_nats_writing(self) -> None:
+        def monitor_url() -> str:
+            assert self._nats is not None, "it has been ready"
+            return self._nats.monitor_url
+
+        def say(text: str) -> None:
+            self._screen.say("nats", text)
+
+        assert self._shell is not None, "it runs this"
+        renew = partial(self._shell.renew, "nats")
+        await keep_writing(monitor_url, self._settings.home, say, renew)
 
 
 def stop_time_ms(role: Role, drain_s: int) -> int:

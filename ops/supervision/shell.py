@@ -99,6 +99,12 @@ class Shell:
                 output.close()
         return code
 
+    def renew(self, name: str) -> None:
+        """Have a child that lives end and start again, as if it had died."""
+        if name in self._processes and not self._machine.stopping:
+            self._screen.say(name, "ending, to be started again")
+            self._processes[name].terminate()
+
     def _stop_asked(self) -> None:
         again = self._machine.stopping
         self._screen.line("stopping now" if again else "stopping in order (Ctrl-C again: at once)")

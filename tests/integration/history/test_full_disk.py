@@ -1,6 +1,5 @@
 """A disk that is really full: a small file system of its own."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,26 +9,21 @@ from contracts.errors import HistoryRefused
 from contracts.records import Chat
 from ops.history.sqlite import SqliteHistory
 from tests.integration.history.records import Turn, new_chat
+from tests.support.disk import small_disk
 
 MANY = 5_000
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    made = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"a small disk can't be mounted here: {made.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "small", 2) as place:
+        yield place
 
 
 async def test_full_disk_refuses_with_certainty_and_takes_writes_again_once_there_is_room(
-    small_disk: Path,
+    disk: Path,
 ) -> None:
-    path, filler = small_disk / "history.db", small_disk / "filler"
+    path, filler = disk / "history.db", disk / "filler"
     history = SqliteHistory(path)
     await history.open()
     running = await new_turn(history)

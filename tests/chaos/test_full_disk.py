@@ -1,0 +1,57 @@
+"""The disk full under streaming chats, and room again: nothing accepted is lost, and nobody has
+to start anything anew."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.chaos.figures import Report
+from ops.chaos.stack import RunningStack
+from tests.chaos.scene import PROMPT, SIMULATED, scene
+from tests.chaos.test_bad_luck import go_on, not_ready
+from tests.support.disk import fill, small_disk
+
+pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(240)]
+TOKENS = 200
+DISK_MB = 128
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", DISK_MB) as place:
+        yield place
+
+
+@pytest.fixture
+def small_stack(disk: Path) -> Iterator[RunningStack]:
+    stack = RunningStack(disk / "home", *SIMULATED)
+    try:
+        yield stack.start()
+    finally:
+        assert stack.end() == 0, stack.said
+
+
+async def test_full_disk_refuses_prompts_and_all_goes_on_once_there_is_room(
+    disk: Path, small_stack: RunningStack, report: Report
+) -> None:
+    async with scene(small_stack) as at:
+        expected = await at.undisturbed(TOKENS)
+        chat_id = await at.guest.chat()
+        stories = [await at.guest.ask(PROMPT, TOKENS) for _ in range(3)]
+        await stories[-1].reached(20)
+        filler = disk / "filler"
+        fill(filler)
+        began_s = time.monotonic()
+        reply = await at.guest.post(chat_id, PROMPT, TOKENS)
+        took_ms = round(1000 * (time.monotonic() - began_s))
+        assert (reply.status_code, reply.json()["code"]) == (503, "unavailable")
+        await not_ready(at)
+        filler.unlink()
+        began_s = time.monotonic()
+        await go_on(at, stories, expected)
+        back_ms = round(1000 * (time.monotonic() - began_s))
+        assert await at.guest.messages(chat_id) == []
+        report.add("disk full", "prompt refused after", took_ms)
+        report.add("disk full", "all answered, of room", back_ms)
