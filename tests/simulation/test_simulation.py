@@ -33,6 +33,7 @@ SHORT_FOUND = {
     4614: "a cut connection, once mended, told a stopped subscription what it had held up",
     5329: "the checks minded a claim that the log had dropped with everything else",
     11436: "a host took a prompt of a partition that it had lost, as in 4614",
+    12725: "a process that was killed while its engine died lived on, and the story never ended",
 }
 """Seeds that found something, of the usual and of the short stories, and what; they stay."""
 

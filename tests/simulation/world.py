@@ -87,6 +87,9 @@ class Process:
                 self.actor = None
                 self.world.server.cut(inner)
                 await self.world.close_engine(self.name)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                return  # killed at the moment at which it died by itself
             self.lives += 1
             await asyncio.sleep(0.2)
 
