@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, BrowserContext, Route, expect
 
-from tests.e2e.person import PATIENCE_MS, Person
+from tests.e2e.person import MESSAGES, PATIENCE_MS, Person
 from tests.e2e.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -54,6 +54,22 @@ async def test_edited_question_goes_its_own_way_and_the_old_one_is_kept(guest: P
     await expect(questions.last).not_to_contain_text("better")
     asked = [m["content"] for m in await guest.stored() if m["role"] == "user"]
     assert asked == ["First question", "Second question"]
+
+
+async def test_question_just_answered_is_the_one_that_is_edited_however_late_history_tells(
+    guest: Person,
+) -> None:
+    async def late(route: Route) -> None:
+        await asyncio.sleep(0.5)
+        await route.continue_()
+
+    await guest.asks_and_stops("First question")
+    await guest.page.route(MESSAGES, late)
+    await guest.asks_and_stops("Second question")
+    await guest.field.press("ArrowUp")
+    editor = guest.page.get_by_label("Edit question").and_(guest.page.get_by_role("textbox"))
+    await expect(editor).to_have_value("Second question")
+    await guest.page.unroute(MESSAGES, late)
 
 
 async def test_stopped_answer_is_continued_on_request(guest: Person) -> None:

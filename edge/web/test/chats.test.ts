@@ -35,6 +35,7 @@ test("a streamed answer keeps its key and its recoveries when the stored one arr
   const merged = refreshed(local, stored);
   assert.deepEqual(merged.map((each) => each.key), ["u", "answer r1"]);
   assert.equal(merged[1]?.recoveries, 1);
+  assert.deepEqual(refreshed(merged, stored), merged);
 });
 
 test("a failed answer keeps the reason that the edge states", () => {

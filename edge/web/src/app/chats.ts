@@ -138,8 +138,9 @@ export function joined(earlier: readonly Shown[], later: readonly Shown[]): read
 export function refreshed(old: readonly Shown[], fresh: readonly Shown[]): readonly Shown[] {
   const before = new Map(old.map((message) => [message.key, message]));
   const drawn = drawnKeys(old, fresh);
+  const named = new Map(old.map((message) => [message.id, message.key]));
   const merged = fresh.map((message, at) => {
-    const key = drawn.get(at) ?? message.key;
+    const key = drawn.get(at) ?? named.get(message.id) ?? message.key;
     const known = before.get(key);
     if (known === undefined) return message;
     const { recoveries } = known;

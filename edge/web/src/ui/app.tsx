@@ -127,7 +127,7 @@ function perform(parley: Parley, command: Command): void {
       return chatId === null ? undefined : parley.open(chatId);
     }
     case "edit":
-      return editLast(parley);
+      return void editLast(parley);
     case "copy":
       return document.querySelector<HTMLButtonElement>(LAST_COPY)?.click();
     case "field":
@@ -140,13 +140,18 @@ function perform(parley: Parley, command: Command): void {
 
 const LAST_COPY = ".stretch:last-child > .exchange:last-child .turn.answer [data-copies]";
 
-/** Opens the last question for a change. */
-export function editLast(parley: Parley): void {
-  const { messages, answering, abilities } = parley.store.state;
-  const last = messages.findLast((message) => message.role === "user" && message.id !== "");
-  if (last !== undefined && answering === null && abilities.has("edit")) {
-    parley.store.set({ editing: last.id });
-  }
+/** Opens the last question for a change; one just answered when history has told its id. */
+export async function editLast(parley: Parley): Promise<void> {
+  const { chatId, messages } = parley.store.state;
+  const asked = messages.findLast((message) => message.role === "user");
+  if (asked === undefined || chatId === null || !mayEdit(parley)) return;
+  if (asked.id === "") await parley.guarded(() => parley.load(chatId));
+  const last = parley.store.state.messages.find((message) => message.key === asked.key);
+  if (last?.id && mayEdit(parley)) parley.store.set({ editing: last.id });
+}
+
+function mayEdit({ store: { state } }: Parley): boolean {
+  return state.answering === null && state.abilities.has("edit");
 }
 
 /** Focus without changing the address, which names the open chat. */

@@ -68,7 +68,7 @@ export function Composer({ parley, state }: ComposerProps) {
     if (composes(event)) return;
     if (event.key === "ArrowUp" && text === "" && !event.altKey) {
       event.preventDefault();
-      return editLast(parley);
+      return void editLast(parley);
     }
     if (event.key !== "Enter" || event.shiftKey) return;
     event.preventDefault();
