@@ -15,6 +15,8 @@ from tests.simulation.scenario import play
 from tests.simulation.shrinking import failure, shrink
 from tests.simulation.story import draw
 
+TELL_S = 10.0
+
 
 def main(first: int, last: int, *, short: bool) -> int:
     """Play seeds `first` to `last`; return the exit code."""
@@ -22,13 +24,16 @@ def main(first: int, last: int, *, short: bool) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
     endings: Counter[str] = Counter()
     failed: list[int] = []
-    begun = time.monotonic()
+    begun = told = time.monotonic()
     for seed in range(first, last + 1):
         try:
             endings += play(draw(seed, short=short))
         except Exception as error:  # noqa: BLE001 - any end of a seed is a finding
             failed.append(seed)
             sys.stdout.write(f"seed {seed}: {failure(error)}\n")
+        if time.monotonic() > told + TELL_S:
+            told = time.monotonic()
+            sys.stderr.write(f"seed {seed} of {last}, {len(failed)} failed\n")
     rate = (last - first + 1) / (time.monotonic() - begun)
     counted = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
     sys.stdout.write(f"seeds {first}–{last}: {counted}; {rate:.1f} seeds/s; failed: {failed}\n")

@@ -1,5 +1,6 @@
 """A few hundred seeds of the simulated world; `make simulate SEED=n` replays one."""
 
+import asyncio
 import logging
 from collections import Counter
 
@@ -13,6 +14,7 @@ from tests.simulation.found import (
 )
 from tests.simulation.scenario import play, run_seed
 from tests.simulation.story import Story
+from tests.simulation.virtual_time import Endless, VirtualTimeLoop, run_virtual
 
 BATCH = 10
 SEEDS = 200
@@ -70,3 +72,12 @@ def test_stories_that_found_something_hold(stories: tuple[Story, ...]) -> None:
 
 def test_same_seed_gives_the_same_history() -> None:
     assert run_seed(7) == run_seed(7)
+
+
+def test_world_that_never_ends_is_given_up() -> None:
+    async def live_on() -> None:
+        while True:
+            await asyncio.sleep(60.0)
+
+    with pytest.raises(Endless):
+        run_virtual(live_on(), VirtualTimeLoop())

@@ -20,8 +20,16 @@ PROCESS: ContextVar[str] = ContextVar("PROCESS", default="")
 """The simulated process that a callback belongs to; '' is the world's own."""
 
 
+LIMIT_S = 3_600.0
+"""Virtual time by which every story has ended: faults last seconds, calm a few minutes."""
+
+
 class Deadlock(Exception):
     """Nothing is ready and no timer is set: the simulated world would wait for ever."""
+
+
+class Endless(Exception):
+    """The simulated world goes on past `LIMIT_S`: something in it never ends."""
 
 
 class _NoSockets(selectors.BaseSelector):
@@ -123,6 +131,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             if not timers:
                 raise Deadlock
             self._virtual_s = max(self._virtual_s, timers[0][0])
+            if self._virtual_s > LIMIT_S:
+                raise Endless
         while timers and timers[0][0] <= self._virtual_s:
             ready.append(heapq.heappop(timers)[2])
         for _ in range(len(ready)):
