@@ -1,6 +1,7 @@
 """A few hundred seeds of the simulated world; `make simulate SEED=n` replays one."""
 
 import asyncio
+import itertools
 import logging
 from collections import Counter
 
@@ -76,7 +77,7 @@ def test_same_seed_gives_the_same_history() -> None:
 
 def test_world_that_never_ends_is_given_up() -> None:
     async def live_on() -> None:
-        while True:
+        for _ in itertools.count():
             await asyncio.sleep(60.0)
 
     with pytest.raises(Endless):
