@@ -30,6 +30,10 @@ MAX_PAYLOAD = 8 * 1_048_576
 """The most that NATS advises, in bytes: a run carries its prompt, and a snapshot the whole
 answer, up to 7 bytes a token. A longer message costs its sender the connection."""
 
+_SYNC_INTERVAL = "30s"
+"""How often streams are forced to the disk (ADR 0004). The death of any process loses nothing
+without it; a power cut loses up to so much of the log and the queue, nothing of history."""
+
 
 class NatsServerMissing(ParleyError):
     """There is no usable nats-server program, or its files can't be written."""
@@ -287,7 +291,7 @@ def _config(facts: NatsFacts, store: Path) -> str:
             "store_dir": str(store),
             "max_mem": 1_073_741_824,
             "max_file": 8_589_934_592,
-            "sync_interval": "1s",
+            "sync_interval": _SYNC_INTERVAL,
         },
         "authorization": {"users": users},
     }
