@@ -1,5 +1,6 @@
 """The command line (`parley`): a table of commands that are imported when they are used."""
 
+import errno
 import importlib
 import os
 import sys
@@ -105,6 +106,9 @@ def named_error(error: BaseException) -> ParleyError | None:
 
 
 def _no_traceback(kind: type[BaseException], error: BaseException, _: object) -> None:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        click.echo("parley: the disk is full; make room and try again", err=True)
+        return
     click.echo(
         f"parley: something unexpected went wrong ({kind.__name__}: {error}). "
         "The same command with --debug shows where.",

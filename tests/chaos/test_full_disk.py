@@ -1,6 +1,8 @@
 """The disk full under streaming chats, and room again: nothing accepted is lost, and nobody has
 to start anything anew."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,3 +57,14 @@ async def test_full_disk_refuses_prompts_and_all_goes_on_once_there_is_room(
         assert await at.guest.messages(chat_id) == []
         report.add("disk full", "prompt refused after", took_ms)
         report.add("disk full", "all answered, of room", back_ms)
+
+
+def test_full_disk_at_start_is_said_in_one_sentence(disk: Path) -> None:
+    home = disk / "home"
+    home.mkdir()
+    fill(disk / "filler")
+    command = [sys.executable, "-m", "ops.cli", "up", "--home", str(home), "--engine", "sim"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("parley: the disk is full")
+    assert len(ended.stderr.splitlines()) == 1
