@@ -242,10 +242,9 @@ class GpuMachine:
         run.snapshot_ms = now_ms
         run.degraded = command.degraded
         self._roster.add(run)
-        effects.append(ClaimLog(spec.run_id, attempt, command.expect_epoch))
         if command.expect_epoch == 0:
             effects += self._answering.engage(run, now_ms)
-        return effects
+        return [*effects, ClaimLog(spec.run_id, attempt, command.expect_epoch)]
 
     def _refusal(self, command: StartRun) -> str:
         """Return why the worker can't take a run now, '' if it can."""

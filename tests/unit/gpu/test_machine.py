@@ -136,8 +136,8 @@ def _committed(text: str, **more: Any) -> LogState:
 
 def test_start_of_a_fresh_run_claims_and_generates_at_once() -> None:
     assert Rig().start() == (
-        ClaimLog("run_1", 1, 0),
         StartEngine("run_1", 1, PROMPT, Sampling(max_tokens=50, temperature=0.0)),
+        ClaimLog("run_1", 1, 0),
     )
 
 
@@ -390,7 +390,7 @@ def test_cancel_of_an_unknown_run_is_rejected_and_so_is_its_late_start() -> None
     rig = Rig()
     assert isinstance(_told(rig.give(AbortRun(run_id="run_1", attempt=3)))[0], RunRejected)
     assert isinstance(_told(rig.start(3))[0], RunRejected)
-    assert rig.start(4)[0] == ClaimLog("run_1", 4, 0)
+    assert ClaimLog("run_1", 4, 0) in rig.start(4)
 
 
 def test_drop_frees_without_an_end() -> None:
