@@ -59,6 +59,7 @@ class Memory:
         self._indexed: _Place | None = None
         self._shown_from: _Place | None = None
         self._wished: tuple[int, int] | None = None
+        self._part: Summary | None = None
         self._turns = TurnCache()
         self._beginning: str | None = None
 
@@ -80,14 +81,19 @@ class Memory:
 
     def read(self, summary: Summary | None, *, beginning: str | None = None) -> None:
         """History has been read: its summary, and where the path begins now (None: where it did),
-        beyond which there is nothing more to read."""
+        beyond which there is nothing more to read.
+
+        A summary that reaches only a part of the turns that were to be folded is put by: each
+        part would cost the warm prefix (ADR 0016)."""
         if beginning is not None:
             self._beginning = beginning
             self._forget_index()
         if summary is None:
             return
-        if self._wished is not None and summary.position >= self._wished[0]:
-            self._wished = None
+        if self._wished is not None and summary.position < self._wished[0]:
+            self._part = summary
+            return
+        self._wished = self._part = None
         self._summary = summary
 
     # the prompt of a turn
@@ -109,20 +115,15 @@ class Memory:
             Refused: `prompt_too_long`, when the new message does not fit.
         """
         self._forget_other_paths(path)
-        summary = self._valid(path)
-        since = self._since(path, summary)
-        self._turns.forget_but(since)
-        exchanges = exchanges_of(model, since, self._turns)
-        prompts = (model.system_prompt, user_prompt)
-        material = Material(
-            content=content_of(model, content, attachments),
-            exchanges=exchanges,
-            first=self._first(exchanges),
-            system_prompt="\n\n".join(part for part in prompts if part),
-            summary=summary_within(model, summary.text) if summary else "",
-        )
+        said = content_of(model, content, attachments)
+        material = self._material(model, path, said, user_prompt)
         quotes = model.tokens(model.shares.retrieved) if self._index is not None else 0
         first = first_shown(model, material, model.room - quotes)
+        if first > material.first and _covers(path, self._part):
+            self._take_part()
+            material = self._material(model, path, said, user_prompt)
+            first = first_shown(model, material, model.room - quotes)
+        exchanges = material.exchanges
         older = path[: place_of(path, exchanges[first].position)] if exchanges[first:] else path
         passages = self._passages(model, older, terms_of(content), meaning, material, quotes)
         material = replace(material, first=first, passages=passages)
@@ -132,15 +133,31 @@ class Memory:
         left_out = msgspec.structs.replace(context.left_out, attachments=cut)
         return replace(context, left_out=left_out)
 
+    def _material(
+        self, model: ModelContext, path: Sequence[Message], content: str, user_prompt: str
+    ) -> Material:
+        """Return what there is to show but for the passages."""
+        summary = self._valid(path)
+        since = self._since(path, summary)
+        self._turns.forget_but(since)
+        exchanges = exchanges_of(model, since, self._turns)
+        prompts = (model.system_prompt, user_prompt)
+        return Material(
+            content=content,
+            exchanges=exchanges,
+            first=self._first(exchanges),
+            system_prompt="\n\n".join(part for part in prompts if part),
+            summary=summary_within(model, summary.text) if summary else "",
+        )
+
+    def _take_part(self) -> None:
+        """Go by the summary of a part of what was to be folded."""
+        if self._part is not None:
+            self._summary, self._part = self._part, None
+
     def _valid(self, path: Sequence[Message]) -> Summary | None:
         """Return the summary if what it covers is what `path` begins with."""
-        summary = self._summary
-        if summary is None:
-            return None
-        if is_on(path, summary.upto_id, summary.position):
-            return summary
-        unseen = bool(path) and path[0].position > summary.position
-        return summary if unseen else None
+        return self._summary if _covers(path, self._summary) else None
 
     @staticmethod
     def _since(path: Sequence[Message], summary: Summary | None) -> Sequence[Message]:
@@ -224,11 +241,13 @@ class Memory:
         shares = model.shares
         if not shares.summary:
             return None
+        if self._wished is not None:
+            if now_ms < self._wished[1] + self._config.fold_again_ms:
+                return None
+            self._take_part()
         summary = self._valid(path)
         exchanges = exchanges_of(model, self._since(path, summary), self._turns)
         if sum(x.cost for x in exchanges) <= model.tokens(shares.verbatim_high):
-            return None
-        if self._wished is not None and now_ms < self._wished[1] + self._config.fold_again_ms:
             return None
         left, kept = model.tokens(shares.verbatim_low), 0
         for exchange in reversed(exchanges):
@@ -258,6 +277,14 @@ class Memory:
         """Give back what the index holds."""
         if self._index is not None:
             self._index.close()
+
+
+def _covers(path: Sequence[Message], summary: Summary | None) -> bool:
+    """Whether what the summary covers is what `path` begins with, as far as can be seen."""
+    if summary is None:
+        return False
+    before = bool(path) and path[0].position > summary.position
+    return before or is_on(path, summary.upto_id, summary.position)
 
 
 def _passages_of(messages: Sequence[Message]) -> list[Passage]:

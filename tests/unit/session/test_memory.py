@@ -204,6 +204,43 @@ def test_fold_is_wanted_once_until_it_is_late_or_history_has_it() -> None:
     assert "likes tea" in shown(ask(memory, path))
 
 
+def test_summary_of_a_part_of_what_was_to_be_folded_leaves_the_prompt_as_it_grows() -> None:
+    path = said(8)
+    memory = remembering(path)
+    wanted = wish(memory, path)
+    assert wanted is not None
+    before = shown(ask(memory, path))
+    memory.read(summary_to(path[1]))
+    assert shown(ask(memory, path)) == before
+    assert memory.awaits_summary
+    memory.read(summary_to(path[wanted.position]))
+    assert "The user likes tea." in shown(ask(memory, path))
+    assert not memory.awaits_summary
+
+
+def test_summary_of_a_part_is_taken_before_turns_are_left_out() -> None:
+    path = said(8)
+    memory = remembering(path)
+    assert wish(memory, path) is not None
+    memory.read(summary_to(path[7]))
+    path += said(2, start=16)
+    context = ask(memory, path)
+    assert "The user likes tea." in shown(context)
+    assert not context.left_out.exchanges
+
+
+def test_fold_that_came_in_part_goes_on_from_there_when_it_is_late() -> None:
+    path = said(10)
+    memory = remembering(path, fold_again_ms=5_000)
+    assert wish(memory, path, now_ms=1_000) is not None
+    memory.read(summary_to(path[3]))
+    assert wish(memory, path, now_ms=5_999) is None
+    again = wish(memory, path, now_ms=6_000)
+    assert again is not None
+    assert (again.replaces, again.based_on) == (3, path[3].message_id)
+    assert again.first_position == 4
+
+
 def test_fold_of_one_exchange_longer_than_the_low_mark_leaves_it_as_it_is() -> None:
     path = said(1, text="word " * 200)
     assert wish(remembering(path), path) is None

@@ -161,9 +161,9 @@ def test_next_prompt_reads_the_summary_that_was_asked_for_and_shows_it() -> None
     ended(chat, "run_1", told(chat, submit("run_1")))
     assert told(chat, submit("run_2")) == [ReadMemory("run_2", None, 3_978)]
     stored = PromptStored("run_2", CHAT)
-    text = prompt(told(chat, MemoryRead("run_2", summary_to(path[11])), stored))
+    text = prompt(told(chat, MemoryRead("run_2", summary_to(path[17])), stored))
     assert "The user likes tea" in text
-    assert "number 11 and" not in text
+    assert "number 17 and" not in text
 
 
 def test_stop_while_memory_is_read_ends_the_run_before_it_is_queued() -> None:
