@@ -1,6 +1,6 @@
 """What a scripted chat came to. Pure."""
 
-import statistics
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,10 +58,13 @@ class Told:
 
     @property
     def cached_between_folds(self) -> float:
-        """The same share, as the median over the turns from the second on: a turn after a fold
-        has next to nothing in the cache."""
-        shares = [t.cached_tokens / t.prompt_tokens for t in self.turns[1:] if t.prompt_tokens]
-        return statistics.median(shares) if shares else 0.0
+        """The same share over the turns from the second on that go on from the one before. A turn
+        of whose predecessor's prompt less than half was still in the cache has begun anew: turns
+        were folded or left out."""
+        pairs = itertools.pairwise(self.turns)
+        going_on = [t for before, t in pairs if 2 * t.cached_tokens >= before.prompt_tokens]
+        asked = sum(turn.prompt_tokens for turn in going_on)
+        return sum(turn.cached_tokens for turn in going_on) / asked if asked else 0.0
 
 
 def table(chats: Sequence[Told]) -> str:
@@ -69,7 +72,7 @@ def table(chats: Sequence[Told]) -> str:
     turns = " / ".join(map(str, SHOWN_TURNS))
     lines = [
         f"| memory | killed | facts known | in the prompt | prompt tokens at turn {turns} "
-        f"| longest | from cache (all, median turn) | first text at turn {turns}, ms |",
+        f"| longest | from cache (all, between folds) | first text at turn {turns}, ms |",
         "|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *map(_row, chats)])

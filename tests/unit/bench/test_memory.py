@@ -26,7 +26,7 @@ def test_outcome_counts_answers_and_cached_tokens() -> None:
     chat = Told("both", turns, kills=1)
     assert (chat.known, chat.asked, chat.held) == (1, 2, 0)
     assert chat.cached_share == 0.4
-    assert chat.cached_between_folds == 0.6
+    assert chat.cached_between_folds == 0.9
 
 
 def test_table_has_a_row_for_each_chat() -> None:
