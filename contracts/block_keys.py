@@ -38,18 +38,22 @@ def block_key(parent: str, tokens: Sequence[int]) -> str:
     return blake2b(parent.encode() + packed, digest_size=KEY_LENGTH // 2).hexdigest()
 
 
-def prompt_keys(tokens: Sequence[int]) -> tuple[str, ...]:
+def prompt_keys(tokens: Sequence[int], pictures: Sequence[tuple[int, str]] = ()) -> tuple[str, ...]:
     """Return the keys of the blocks that a cache can save this prompt, at most `KEYS_MAX`.
 
-    The last token is always computed, so it is in none of them. An id that no model has ends
-    the keys: the engine will refuse the prompt anyway.
+    `pictures` are the places of pictures' marks and the pictures' digests: the key of the block
+    that has such a mark, and every one after it, depends on what the picture shows. The last
+    token is always computed, so it is in none of them. An id that no model has ends the keys:
+    the engine will refuse the prompt anyway.
     """
     keys: list[str] = []
     key = ROOT
     whole = max(0, len(tokens) - 1) // BLOCK_TOKENS * BLOCK_TOKENS
     for start in range(0, min(whole, KEYS_MAX * BLOCK_TOKENS), BLOCK_TOKENS):
+        end = start + BLOCK_TOKENS
+        shown = "".join(digest for place, digest in pictures if start <= place < end)
         try:
-            key = block_key(key, tokens[start : start + BLOCK_TOKENS])
+            key = block_key(key + shown, tokens[start:end])
         except ValueError:
             break
         keys.append(key)

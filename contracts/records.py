@@ -69,7 +69,8 @@ class Chat(Wire):
 
 class Attachment(Wire):
     """A file that came with a prompt. `text` is what the model is shown of it, extracted and
-    bounded by the edge; '' for an image."""
+    bounded by the edge; '' for an image. `digest` is the SHA-256 (hex) of an image that was sent
+    to a model that sees ('': to none)."""
 
     file_id: str
     name: str
@@ -77,6 +78,7 @@ class Attachment(Wire):
     kind: FileKind = "text"
     size_bytes: int = 0
     text: str = ""
+    digest: str = ""
 
 
 class Message(Wire):

@@ -69,12 +69,32 @@ class Usage(Wire, omit_defaults=False):
 class LeftOut(Wire):
     """What of its conversation a prompt does not hold: `exchanges` stand neither in it nor in the
     summary, `attachments` of the new message were shortened, `summary` and `passages` say whether
-    the running summary and the quoted older turns had to make way for the new message."""
+    the running summary and the quoted older turns had to make way for the new message; of the
+    conversation's `pictures` so many are only named."""
 
     exchanges: int = 0
     attachments: int = 0
     summary: bool = False
     passages: bool = False
+    pictures: int = 0
+
+
+class Sight(Wire):
+    """What a model sees: at most `pictures` in one prompt, each of at most `tokens` tokens."""
+
+    pictures: int
+    tokens: int
+
+
+class Picture(Wire):
+    """A picture in a prompt. The mark at index `at` of the prompt's tokens stands for it; its
+    bytes lie in the file store as `name`, and `digest` is their SHA-256 (hex). `tokens` is the
+    most that it adds to the prompt."""
+
+    at: int
+    name: str
+    digest: str
+    tokens: int
 
 
 class RunSpec(Wire):
@@ -86,7 +106,8 @@ class RunSpec(Wire):
     last ("": not known): both are hints. `reader` names the edge that alone reads the answer,
     where nobody wants it once that edge is gone ("": others may). `deferrable`: it may wait
     for a calmer time. `degraded` says what was done to it before it was queued. `left_out`: what
-    the prompt does not hold of its chat (None: it has all).
+    the prompt does not hold of its chat (None: it has all). `pictures` are in the order of their
+    marks.
     """
 
     run_id: str
@@ -105,6 +126,12 @@ class RunSpec(Wire):
     reader: str = ""
     degraded: tuple[Degradation, ...] = ()
     left_out: LeftOut | None = None
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def prompt_length(self) -> int:
+        """The most tokens that the engine makes of the prompt."""
+        return len(self.prompt_tokens) + sum(picture.tokens for picture in self.pictures)
 
 
 class RunOutcome(Wire):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from contracts.base import Tagged, Wire
 from contracts.errors import Problem
-from contracts.runs import Degradation, RunOutcome, RunSpec, Tier, Usage
+from contracts.runs import Degradation, RunOutcome, RunSpec, Sight, Tier, Usage
 
 WorkerState = Literal["starting", "ready", "draining", "stopped"]
 RunState = Literal["queued", "dispatched", "running", "cancelling"]
@@ -76,7 +76,8 @@ class WorkerReport(Tagged, tag="worker_report"):
     highest attempt that it has received, so that a report older than a dispatch isn't taken
     for a loss. `waiting` counts runs that the engine has not begun, `pending_prefill` prompt
     tokens that are neither computed nor, as far as is known, cached; `kv_tokens` is what the
-    engine's memory holds (0: not known), `prefixes` the number of the last `PrefixChanged`.
+    engine's memory holds (0: not known), `prefixes` the number of the last `PrefixChanged`,
+    `sight` what its model sees (None: nothing, or not known yet).
     """
 
     worker: str
@@ -99,6 +100,7 @@ class WorkerReport(Tagged, tag="worker_report"):
     kv_tokens: int = 0
     pending_prefill: int = 0
     prefixes: int = 0
+    sight: Sight | None = None
 
 
 class PrefixChanged(Tagged, tag="prefix_changed"):
@@ -297,6 +299,7 @@ class PoolStatus(Wire):
     says what took it there; prompts of the tiers in `downgrade` are better sent to the
     fallback model, those of the tiers in `ask` are asked for (`AskAllowance`) before they are
     submitted. `waits_ms` is the expected wait of a tier's user who has nothing waiting.
+    `sight` is what every ready worker's model sees (None: nothing).
     """
 
     pool: str
@@ -316,6 +319,7 @@ class PoolStatus(Wire):
     downgrade: tuple[str, ...] = ()
     ask: tuple[str, ...] = ()
     waits_ms: dict[str, int] | None = None
+    sight: Sight | None = None
 
 
 class ActorInfo(Wire):

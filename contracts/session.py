@@ -9,7 +9,7 @@ from typing import Literal
 from contracts.base import Tagged, Wire
 from contracts.errors import Problem
 from contracts.records import Attachment
-from contracts.runs import Degradation, RunOutcome, Sampling, Tier
+from contracts.runs import Degradation, RunOutcome, Sampling, Sight, Tier
 
 
 class SubmitPrompt(Tagged, tag="submit_prompt"):
@@ -23,7 +23,7 @@ class SubmitPrompt(Tagged, tag="submit_prompt"):
     after that answer ('' : at the root). `regenerate` makes another answer to the prompt
     `prompt_id`, which is in history; `content` and `attachments` are then empty.
     `user_prompt` is added to the system prompt. `deferrable` and `degraded` are the run's
-    (`RunSpec`).
+    (`RunSpec`). `sight` is what the model sees of the chat's pictures (None: nothing).
     """
 
     run_id: str
@@ -46,6 +46,7 @@ class SubmitPrompt(Tagged, tag="submit_prompt"):
     user_prompt: str = ""
     deferrable: bool = False
     degraded: tuple[Degradation, ...] = ()
+    sight: Sight | None = None
 
 
 class CancelRun(Tagged, tag="cancel_run"):

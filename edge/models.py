@@ -11,7 +11,7 @@ from contracts.codec import decode
 from contracts.errors import BadMessage, Problem, Refused
 from contracts.ports.bus import Bus, Inbound, Subscription
 from contracts.ports.clock import Clock
-from contracts.runs import Tier
+from contracts.runs import Sight, Tier
 from contracts.scheduling import PoolStatus
 from contracts.subjects import POOL_STATUS_FILTER
 from edge.config import EdgeConfig, ModelPool
@@ -22,7 +22,7 @@ from edge.replies import json_reply
 from edge.routes import AnyRequest, Route
 
 _SIGHT = "vision"
-"""An ability that no model has here, whatever it could do: no engine is given pictures."""
+"""The ability that is told by the workers, whatever the configuration says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Models:
                     "contextLength": self.context_length(model),
                     "engine": status.engine if status else None,
                     "description": model.description or None,
-                    "abilities": {each: True for each in model.abilities if each != _SIGHT},
+                    "abilities": self._abilities(model),
                     "demonstration": model.demonstration,
                     "default": model.model == self.default,
                     "healthy": healthy,
@@ -191,6 +191,15 @@ class Models:
                 "unknown_model", f"There is no model {name[:100]!r} here; there is {known}."
             )
         return model
+
+    def sight(self, model: ModelPool) -> Sight | None:
+        """Return what the model sees of pictures, by what its pool said last; None: nothing."""
+        status = self._board.last(model.pool)
+        return status.sight if status else None
+
+    def _abilities(self, model: ModelPool) -> dict[str, bool]:
+        abilities = {each: True for each in model.abilities if each != _SIGHT}
+        return abilities | ({_SIGHT: True} if self.sight(model) is not None else {})
 
     def engine(self, model: ModelPool) -> str | None:
         """Return what kind of engine serves the model, None while unknown."""

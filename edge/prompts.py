@@ -128,8 +128,9 @@ class Prompts:
             if parent_id is not None and not is_id(parent_id, "msg"):
                 raise refuse("not_found", "There is no such message.")
             command = replace(command, parent_id=parent_id or ROOT)
+        model = self._models.find(command.model or self._models.default)
         files = await self._uploads.attachments(
-            caller.user_id, body.attachments or (), command.model or self._models.default
+            caller.user_id, body.attachments or (), model.model, self._models.sight(model)
         )
         return await self._taken(request, replace(command, content=body.content, attachments=files))
 
@@ -157,6 +158,8 @@ class Prompts:
         streamed = "text/event-stream" in request.headers.get("accept", "")
         try:
             command = await self._allowances.placed(request, command)
+            model = self._models.find(command.model or self._models.default)
+            command = replace(command, sight=self._models.sight(model))
             answer = await self._answer(request, command, streamed=streamed)
         except Refused as refusal:
             PROMPTS.labels("run", refusal.problem.code).inc()

@@ -130,7 +130,9 @@ def _shared(message: Message) -> SharedMessage:
         content=message.content,
         created_at_ms=message.created_at_ms,
         model=message.model,
-        attachments=tuple(replace(file, file_id="", text="") for file in message.attachments),
+        attachments=tuple(
+            replace(file, file_id="", text="", digest="") for file in message.attachments
+        ),
     )
 
 

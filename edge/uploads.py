@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from litestar.datastructures import UploadFile
@@ -9,14 +10,17 @@ from litestar.types import ASGIApp
 
 from contracts.ids import ENTROPY_BYTES, is_id, make_id
 from contracts.ports.clock import Clock
+from contracts.ports.engine import PICTURE_PIXELS_MAX
 from contracts.ports.history import History
 from contracts.ports.text import TextCodec
 from contracts.records import Attachment, Upload
+from contracts.runs import Sight
 from edge.bodies import invalid, path_id
 from edge.config import EdgeConfig
 from edge.file_kinds import KINDS_IN_WORDS, FileType, plain_name, type_of
 from edge.identity import Identity
 from edge.pdf_text import PdfText
+from edge.picture_sizes import picture_size
 from edge.problems import UNAVAILABLE_RETRY_MS, InvalidRequest, refuse
 from edge.replies import BytesReply, EmptyReply, json_reply
 from edge.routes import AnyRequest, Route
@@ -132,16 +136,18 @@ class Uploads:
         return EmptyReply()
 
     async def attachments(
-        self, user_id: str, file_ids: Sequence[str], model: str
+        self, user_id: str, file_ids: Sequence[str], model: str, sight: Sight | None
     ) -> tuple[Attachment, ...]:
-        """Return what a prompt to `model` carries of these files of its user.
+        """Return what a prompt to `model`, which sees as `sight` says, carries of these files of
+        its user.
 
         Raises:
-            Refused, InvalidRequest: a file is not there or not the user's, is an image (no
-                engine is given any, ADR 0019), or all of them together have too much text.
+            Refused, InvalidRequest: a file is not there or not the user's, is a picture that the
+                model can't be shown (ADR 0027), or all of them together have too much text.
         """
-        owned = (self._attachment(user_id, each, model) for each in file_ids)
+        owned = (self._attachment(user_id, each, model, sight) for each in file_ids)
         found = await asyncio.gather(*owned)
+        check_pictures("attachments", sum(file.kind == "image" for file in found), model, sight)
         chars = sum(len(attachment.text) for attachment in found)
         if chars > self._limits.prompt_chars_max:
             raise refuse(
@@ -151,12 +157,21 @@ class Uploads:
             )
         return tuple(found)
 
-    async def _attachment(self, user_id: str, file_id: str, model: str) -> Attachment:
+    async def _attachment(
+        self, user_id: str, file_id: str, model: str, sight: Sight | None
+    ) -> Attachment:
         upload = await self._history.upload(file_id) if is_id(file_id, "file") else None
         if upload is None or upload.user_id != user_id:
             raise refuse("not_found", "There is no such file.")
+        digest = ""
         if upload.kind == "image":
-            raise invalid("attachments", f"{upload.name} is a picture, and {model} sees none")
+            if sight is None:
+                raise invalid("attachments", f"{upload.name} is a picture, and {model} sees none")
+            data = await self._files.data(upload.file_id)
+            if data is None:
+                raise refuse("not_found", "There is no such file.")
+            check_picture("attachments", upload.name, data)
+            digest = await asyncio.to_thread(lambda: sha256(data).hexdigest())
         return Attachment(
             file_id=upload.file_id,
             name=upload.name,
@@ -164,6 +179,7 @@ class Uploads:
             kind=upload.kind,
             size_bytes=upload.size_bytes,
             text=await self._files.text(upload.file_id),
+            digest=digest,
         )
 
     async def _owned(self, request: AnyRequest) -> Upload:
@@ -217,6 +233,35 @@ class Uploads:
         if found.kind != "image" and not text.strip():
             raise invalid("file", "holds no text")
         return text
+
+
+def check_pictures(where: str, count: int, model: str, sight: Sight | None) -> None:
+    """Return if a prompt to a model that sees as `sight` says may have `count` pictures.
+
+    Raises:
+        InvalidRequest: it sees none, or fewer.
+    """
+    if count and sight is None:
+        raise invalid(where, f"has a picture, and {model} sees none")
+    if sight is not None and count > sight.pictures:
+        raise invalid(where, f"has {count} pictures; {model} is shown at most {sight.pictures}")
+
+
+def check_picture(where: str, name: str, data: bytes) -> None:
+    """Return if a model that sees may be shown the picture.
+
+    Raises:
+        InvalidRequest: its size can't be read, or is too large.
+    """
+    size = picture_size(data)
+    if size is None or not size[0] * size[1]:
+        raise invalid(where, f"{name} is a picture whose size can't be read")
+    if size[0] * size[1] > PICTURE_PIXELS_MAX:
+        raise invalid(
+            where,
+            f"{name} has {size[0]} by {size[1]} pixels; a model is shown pictures of at most"
+            f" {PICTURE_PIXELS_MAX >> 20} million",
+        )
 
 
 def attachment_view(file: Upload | Attachment) -> Mapping[str, Any]:

@@ -81,7 +81,8 @@ class Allowances:
         """
         model = self._models.find(command.model or self._models.default)
         smaller = self._models.faster(model, command.tier)
-        if smaller is not None:
+        pictures = sum(file.kind == "image" for file in command.attachments)
+        if smaller is not None and (not pictures or self._shows(smaller, pictures)):
             model = smaller
             degraded = (*command.degraded, "downgraded")
             command = msgspec.structs.replace(command, model=model.model, degraded=degraded)
@@ -90,11 +91,20 @@ class Allowances:
             model,
             user_id=command.user_id,
             tier=command.tier,
-            prompt_tokens=-(-len(command.content) // _CHARS_PER_TOKEN),
+            prompt_tokens=-(-len(command.content) // _CHARS_PER_TOKEN)
+            + pictures * self._picture_tokens(model),
             output_tokens=command.sampling.max_tokens,
             deferrable=command.deferrable,
         )
         return command
+
+    def _shows(self, model: ModelPool, pictures: int) -> bool:
+        sight = self._models.sight(model)
+        return sight is not None and pictures <= sight.pictures
+
+    def _picture_tokens(self, model: ModelPool) -> int:
+        sight = self._models.sight(model)
+        return 0 if sight is None else sight.tokens
 
     async def admit(
         self,

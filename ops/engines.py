@@ -51,10 +51,14 @@ class TellingEngine:
         self._notifier.ready(f"{info.kind}, {info.model}, {info.slots} at once")
 
     def generate(
-        self, request_id: str, prompt: tuple[int, ...], sampling: Sampling
+        self,
+        request_id: str,
+        prompt: tuple[int, ...],
+        sampling: Sampling,
+        pictures: Sequence[bytes] = (),
     ) -> AsyncIterator[EngineOutput]:
         """Hand the request on."""
-        return self._engine.generate(request_id, prompt, sampling)
+        return self._engine.generate(request_id, prompt, sampling, pictures)
 
     async def abort(self, request_id: str) -> None:
         """Hand the request on."""
@@ -120,7 +124,7 @@ def make_engine(settings: Settings, files: ModelFiles, codec: HfTextCodec, clock
     if settings.engine == "vllm":
         if window:
             arguments.setdefault("max_model_len", window)
-        return VllmEngine(files.path, arguments)
+        return VllmEngine(files.path, arguments, pictures_max=settings.pictures)
     base = {
         "vocabulary": printable_tokens(codec, _SIM_VOCABULARY),
         "model": files.model_id,
@@ -128,6 +132,8 @@ def make_engine(settings: Settings, files: ModelFiles, codec: HfTextCodec, clock
         "eos_every": 200,
         "context_length": window or files.context_length,
     }
+    if codec.picture_mark is not None:
+        base |= {"pictures_max": settings.pictures, "picture_mark": codec.picture_mark}
     return SimEngine(_simulated("engine_arg", base | arguments, SimConfig), clock)
 
 

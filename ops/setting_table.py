@@ -233,9 +233,17 @@ SETTINGS: tuple[Setting, ...] = (
         values.optional(values.files, ""),
         "",
         "Where uploads are kept: file:DIR or s3://BUCKET[/PREFIX] (endpoint and credentials from "
-        "AWS_*); default: files in the home.",
-        _roles("up", "edge"),
+        "AWS_*); default: files in the home. Workers read pictures there.",
+        _roles("up", "edge", "gpu"),
         metavar="URL",
+    ),
+    Setting(
+        "pictures",
+        values.integer(0, 64),
+        4,
+        "How many pictures a prompt may show to a model that sees; 0: none sees.",
+        _roles("up", "gpu"),
+        metavar="N",
     ),
     Setting(
         "token_keys",

@@ -57,6 +57,7 @@ class Settings:
     system_prompt: str
     max_output_tokens: int
     context_tokens: int
+    pictures: int
     memory: MemoryKind
     embedding_model: str
     embedding_args: Mapping[str, object]

@@ -7,6 +7,7 @@ concerns the run's log, one thing at a time.
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from actors.gpu import metrics
 from actors.gpu.config import GpuConfig
 from actors.gpu.log_hand import LogEffect, LogHand
 from actors.gpu.machine import GpuMachine
+from actors.gpu.pictures import PictureLost, PictureReader
 from actors.gpu.protocol import (
     AbortEngine,
     Append,
@@ -38,6 +40,7 @@ from contracts.errors import BadMessage, BusUnavailable, EngineDead, EngineRefus
 from contracts.ports.bus import Bus, Inbound
 from contracts.ports.clock import Clock
 from contracts.ports.engine import Engine
+from contracts.ports.files import Files
 from contracts.ports.text import TextCodec
 from contracts.ports.token_log import TokenLog
 from contracts.scheduling import (
@@ -55,7 +58,8 @@ _log = structlog.get_logger()
 
 
 class GpuActor:
-    """One engine as a worker of a pool. `run` once; `stop` drains."""
+    """One engine as a worker of a pool. `run` once; `stop` drains. Without `files` it takes no
+    pictures, whatever the engine sees."""
 
     def __init__(
         self,
@@ -66,12 +70,17 @@ class GpuActor:
         engine: Engine,
         codec: TextCodec,
         clock: Clock,
+        files: Files | None = None,
     ) -> None:
         self._config = config
         self._bus = bus
         self._token_log = log
         self._engine = engine
         self._clock = clock
+        self._pictures: PictureReader | None = None
+        if files is not None and codec.picture_mark is not None:
+            self._pictures = PictureReader(files, clock)
+        self._reading: set[str] = set()
         self._incarnation = clock.now_ms()
         self._machine = GpuMachine(config, codec, self._incarnation)
         self._commands: deque[WorkerCommand] = deque(maxlen=config.commands_max)
@@ -158,7 +167,8 @@ class GpuActor:
         await self._engine.start(
             lambda sentence: _log.info(sentence, worker=worker, event_kind="progress")
         )
-        self._feed(EngineReady(self._engine.info))
+        info = self._engine.info
+        self._feed(EngineReady(info if self._pictures else replace(info, sight=None)))
         raise EngineDead(await self._engine.died())
 
     async def _tick(self) -> None:
@@ -239,15 +249,34 @@ class GpuActor:
 
     async def _generate(self, effect: StartEngine) -> None:
         run_id, attempt, feed = effect.run_id, effect.attempt, self._feed
-        outputs = self._engine.generate(_request_id(effect), effect.prompt, effect.sampling)
         try:
+            pictures = await self._seen(effect) if effect.pictures else ()
+            if pictures is None:
+                return
+            outputs = self._engine.generate(
+                _request_id(effect), effect.prompt, effect.sampling, pictures
+            )
             async for output in outputs:
                 feed(Output(run_id, attempt, output))
-        except EngineRefused as error:
+        except (EngineRefused, PictureLost) as error:
             feed(Denied(run_id, attempt, str(error)))
 
+    async def _seen(self, effect: StartEngine) -> tuple[bytes, ...] | None:
+        """Return a run's pictures, None if it was aborted meanwhile. Raises PictureLost."""
+        if self._pictures is None:
+            raise PictureLost("This worker is given no pictures.")
+        request_id = _request_id(effect)
+        self._reading.add(request_id)
+        try:
+            pictures = await self._pictures.read(effect.pictures)
+            return pictures if request_id in self._reading else None
+        finally:
+            self._reading.discard(request_id)
+
     async def _abort(self, effect: AbortEngine) -> None:
-        # Its task began before this one, so the engine knows the request by now.
+        # Its task began before this one, so the engine knows the request by now, unless its
+        # pictures are still being read: then it never will.
+        self._reading.discard(_request_id(effect))
         await self._engine.abort(_request_id(effect))
         self._feed(Freed(effect.run_id, effect.attempt))
 

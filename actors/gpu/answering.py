@@ -32,6 +32,7 @@ from actors.gpu.rates import Rates
 from actors.gpu.roster import Roster
 from actors.gpu.state import Phase, Run, Sequence, finish_without_engine, must_replay
 from contracts.errors import IllegalMessage, InvariantBroken, Problem
+from contracts.ports.engine import EngineOutput
 from contracts.ports.text import TextCodec
 from contracts.ports.token_log import LogState
 from contracts.runs import FinishReason, RunOutcome
@@ -102,7 +103,7 @@ class Answering:
             run.unwritten.text.append(owed)
         if run.cancelled:
             return self.advance(run, now_ms)
-        room = self.context_length - len(run.spec.prompt_tokens)
+        room = self.context_length - run.prompt_length
         reason = finish_without_engine(run.tokens, run.spec.sampling, room, stopped=stopped)
         if reason is not None and run.tokens:
             return self._end(run, reason, now_ms)
@@ -124,8 +125,9 @@ class Answering:
             )
         run.sequence = Sequence.RUNNING
         run.engine_started_ms = now_ms
-        run.prefill = max(1, len(prompt) - self._mirror.warm_tokens(spec.block_keys))
-        return [StartEngine(*run.key, prompt, sampling)]
+        length = run.prompt_length + len(prompt) - len(spec.prompt_tokens)
+        run.prefill = max(1, length - self._mirror.warm_tokens(spec.block_keys))
+        return [StartEngine(*run.key, prompt, sampling, spec.pictures)]
 
     def _pace_ms(self) -> int:
         """Return how far apart two entries of a run are at the least: 100 a second when alone,
@@ -203,7 +205,7 @@ class Answering:
             tokens = tokens[run.received - output.start :]
             logprobs = logprobs[run.received - output.start :]
         if not run.received:
-            self._first_output(run, output.cached_tokens, now_ms)
+            self._first_output(run, output, now_ms)
         run.received += len(tokens)
         if run.replay:
             known = len(run.committed.tokens) - run.replay
@@ -228,11 +230,15 @@ class Answering:
             return self._end(run, output.finish, now_ms)
         return self.advance(run, now_ms)
 
-    def _first_output(self, run: Run, cached_tokens: int | None, now_ms: int) -> None:
+    def _first_output(self, run: Run, output: EngineOutput, now_ms: int) -> None:
         run.prefill = 0
+        cached_tokens = output.cached_tokens or 0
         if not run.successor:
-            run.cached_tokens = cached_tokens or 0
-        fresh = len(run.spec.prompt_tokens) - (cached_tokens or 0)
+            run.cached_tokens = cached_tokens
+        if output.prompt_tokens is not None:
+            known = 0 if run.replay else len(run.committed.tokens)
+            run.prompt_length = output.prompt_tokens - known
+        fresh = run.prompt_length - cached_tokens
         self._rates.prefilled(fresh, now_ms - run.engine_started_ms)
 
     def _free(self, run: Run, finish: str | None) -> list[Effect]:

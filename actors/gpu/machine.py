@@ -203,6 +203,7 @@ class GpuMachine:
                     if run.sequence is Sequence.RUNNING
                 ),
                 prefixes=self._mirror.number,
+                sight=None if info is None else info.sight,
             )
         )
 

@@ -9,7 +9,7 @@ import msgspec
 from contracts.log import LogEntry, LogSnapshot
 from contracts.ports.engine import BlockChange, EngineInfo, EngineLoad, EngineOutput
 from contracts.ports.token_log import LogState
-from contracts.runs import Sampling
+from contracts.runs import Picture, Sampling
 from contracts.scheduling import WorkerCommand, WorkerMessage
 from contracts.session import RunFinished
 
@@ -150,6 +150,7 @@ class StartEngine(msgspec.Struct, frozen=True):
     attempt: int
     prompt: tuple[int, ...]
     sampling: Sampling
+    pictures: tuple[Picture, ...] = ()
 
 
 class AbortEngine(msgspec.Struct, frozen=True):

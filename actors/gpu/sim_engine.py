@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Literal
 
 from actors.gpu.sim_cache import SimPrefixCache
@@ -16,7 +17,7 @@ from contracts.base import Wire
 from contracts.errors import EngineDead, EngineRefused
 from contracts.ports.clock import Clock
 from contracts.ports.engine import BlockChange, EngineInfo, EngineLoad, EngineOutput
-from contracts.runs import Sampling, TokenLogprob
+from contracts.runs import Sampling, Sight, TokenLogprob
 
 _MASK = (1 << 64) - 1
 _BIAS_MAX = 100.0
@@ -31,7 +32,9 @@ class SimConfig(Wire):
     room for prompts and outputs together. Faults, each 0 for never, counted in tokens over
     the engine's life: after `stall_after` it says nothing more, after `crash_after` it dies;
     every `duplicate_every`-th output comes twice. `openings` are pairs: how a prompt ends, and
-    how every answer to it begins.
+    how every answer to it begins. Up to `pictures_max` pictures may
+    stand in a prompt, each in the place of a `picture_mark` and of `picture_tokens` tokens; what
+    is said depends on their bytes, and no prompt with one is cached.
     """
 
     vocabulary: tuple[int, ...]
@@ -50,6 +53,9 @@ class SimConfig(Wire):
     crash_after: int = 0
     duplicate_every: int = 0
     openings: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
+    pictures_max: int = 0
+    picture_tokens: int = 64
+    picture_mark: int = -1
 
 
 @dataclass(slots=True, eq=False)
@@ -59,8 +65,10 @@ class _Request:
     sampling: Sampling
     salt: int
     state: int
+    length: int
     prefill: int
     limit: int
+    seeing: bool = False
     opening: tuple[int, ...] = ()
     cached: int = 0
     produced: int = 0
@@ -71,7 +79,7 @@ class _Request:
 
     @property
     def room(self) -> int:
-        return len(self.prompt) + self.produced
+        return self.length + self.produced
 
 
 class SimEngine:
@@ -104,6 +112,9 @@ class SimEngine:
             slots=config.slots,
             block_size=config.block_size,
             kv_tokens=config.kv_tokens,
+            sight=Sight(pictures=config.pictures_max, tokens=config.picture_tokens)
+            if config.pictures_max
+            else None,
         )
 
     def on_blocks(self, handler: Callable[[Sequence[BlockChange]], None]) -> None:
@@ -122,10 +133,14 @@ class SimEngine:
         self._stepping = asyncio.create_task(self._run(), name="sim-engine")
 
     async def generate(
-        self, request_id: str, prompt: tuple[int, ...], sampling: Sampling
+        self,
+        request_id: str,
+        prompt: tuple[int, ...],
+        sampling: Sampling,
+        pictures: Sequence[bytes] = (),
     ) -> AsyncIterator[EngineOutput]:
         """Yield the tokens of one request."""
-        request = self._admit(request_id, prompt, sampling)
+        request = self._admit(request_id, prompt, sampling, pictures)
         try:
             while True:
                 while request.outputs:
@@ -180,14 +195,21 @@ class SimEngine:
             await asyncio.gather(self._stepping, return_exceptions=True)
             self._stepping = None
 
-    def _admit(self, request_id: str, prompt: tuple[int, ...], sampling: Sampling) -> _Request:
+    def _admit(
+        self,
+        request_id: str,
+        prompt: tuple[int, ...],
+        sampling: Sampling,
+        pictures: Sequence[bytes],
+    ) -> _Request:
         if self._dead.is_set():
             raise EngineDead(self._reason)
         if request_id in self._requests:
             raise EngineRefused(f"request {request_id} is running")
-        if not prompt or len(prompt) >= self._config.context_length:
+        length = self._length(prompt, pictures)
+        if not prompt or length >= self._config.context_length:
             raise EngineRefused(
-                f"a prompt of {len(prompt)} tokens does not fit a window of "
+                f"a prompt of {length} tokens does not fit a window of "
                 f"{self._config.context_length}"
             )
         if sampling.guide is not None:
@@ -197,14 +219,25 @@ class SimEngine:
             prompt=prompt,
             sampling=sampling,
             salt=self._salt(sampling),
-            state=_digest(self._config.seed, prompt),
-            prefill=len(prompt),
-            limit=min(sampling.max_tokens, self._config.context_length - len(prompt)),
+            state=_digest(_digest(self._config.seed, _seen(pictures)), prompt),
+            length=length,
+            prefill=length,
+            limit=min(sampling.max_tokens, self._config.context_length - length),
+            seeing=bool(pictures),
             opening=_opening(prompt, self._config.openings),
         )
         self._requests[request_id] = request
         self._work.set()
         return request
+
+    def _length(self, prompt: Sequence[int], pictures: Sequence[bytes]) -> int:
+        """Return how many tokens the prompt is with its pictures."""
+        config = self._config
+        if len(pictures) > config.pictures_max:
+            raise EngineRefused(f"a prompt takes at most {config.pictures_max} pictures")
+        if pictures and prompt.count(config.picture_mark) != len(pictures):
+            raise EngineRefused("the prompt has not one mark for each of its pictures")
+        return len(prompt) + len(pictures) * (config.picture_tokens - 1)
 
     def _salt(self, sampling: Sampling) -> int:
         """Return what a draw depends on besides the tokens before it; 0 for greedy."""
@@ -242,7 +275,8 @@ class SimEngine:
                 if running >= config.slots or request.room >= free:
                     continue
                 request.waiting = False
-                request.cached = self._cache.begin(request.name, request.prompt)
+                if not request.seeing:
+                    request.cached = self._cache.begin(request.name, request.prompt)
                 request.prefill -= request.cached
                 running += 1
                 free -= request.room
@@ -281,6 +315,7 @@ class SimEngine:
             tokens=(token,),
             finish=finish,
             cached_tokens=None if request.produced else request.cached,
+            prompt_tokens=request.length if request.seeing and not request.produced else None,
             start=request.produced,
             logprobs=()
             if sampling.logprobs is None
@@ -294,6 +329,11 @@ class SimEngine:
         if config.duplicate_every and self._outputs % config.duplicate_every == 0:
             request.outputs.append(output)
         request.ready.set()
+
+
+def _seen(pictures: Sequence[bytes]) -> tuple[int, ...]:
+    """Return what a simulated model knows of pictures."""
+    return tuple(int.from_bytes(sha256(data).digest()[:8], "little") for data in pictures)
 
 
 def _opening(

@@ -101,7 +101,8 @@ class Run:
     """One attempt at one run. `replay` counts the committed tokens that the engine must
     produce again before anything new comes; `offset` is how many committed tokens were part
     of its prompt; `received` counts what it produced; `prefill` are the tokens that it is
-    expected to compute before."""
+    expected to compute before; `prompt_length` what it makes of the prompt, at the most until it
+    has told."""
 
     spec: RunSpec
     attempt: int
@@ -125,6 +126,10 @@ class Run:
     engine_started_ms: int = 0
     snapshot_ms: int = 0
     degraded: tuple[Degradation, ...] = ()
+    prompt_length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prompt_length = self.spec.prompt_length
 
     @property
     def key(self) -> tuple[str, int]:
@@ -133,7 +138,7 @@ class Run:
 
     def usage(self) -> Usage:
         """Return the counts of the run as it stands."""
-        prompt = len(self.spec.prompt_tokens)
+        prompt = self.prompt_length
         return Usage(
             prompt_tokens=prompt,
             completion_tokens=self.tokens,
@@ -190,7 +195,7 @@ class Run:
         return RunStarted(
             model=self.spec.model,
             message_id=message_id,
-            cached_tokens=min(self.cached_tokens, len(self.spec.prompt_tokens)),
+            cached_tokens=min(self.cached_tokens, self.prompt_length),
             left_out=self.spec.left_out or msgspec.UNSET,
         )
 

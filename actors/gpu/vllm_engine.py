@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from actors.gpu.kv_events import KvEvents
 from actors.gpu.vllm_host import VllmHost
+from actors.gpu.vllm_sight import VllmSight
 from contracts.errors import EngineDead, EngineRefused
 from contracts.ports.engine import BlockChange, EngineInfo, EngineLoad, EngineOutput
 from contracts.runs import Guide, Sampling, TokenLogprob
@@ -29,6 +32,7 @@ class VllmEngine:
     """See `contracts.ports.engine.Engine`.
 
     `engine_args` are fields of vLLM's `AsyncEngineArgs` and win over the defaults below;
+    `pictures_max` is how many pictures a prompt may have, where the model sees (0: none);
     `environment` wins over `vllm_host.ENVIRONMENT` and over the process's own.
     """
 
@@ -37,8 +41,11 @@ class VllmEngine:
         model_path: Path,
         engine_args: Mapping[str, object] | None = None,
         *,
+        pictures_max: int = 0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._pictures_max = pictures_max
+        self._sight: VllmSight | None = None
         self._model_path = model_path
         self._engine_args = dict(engine_args or {})
         self._host = VllmHost(environment or {})
@@ -73,7 +80,9 @@ class VllmEngine:
         progress("Importing vLLM.")
         await self._host.imported(self._import)
         progress(f"Loading {self._model_path.name} into vLLM.")
-        self._info = self._describe(await self._host.load(self._args))
+        llm = await self._host.load(self._args)
+        self._sight = await VllmSight.found(llm)
+        self._info = self._describe(llm)
         if self._kv_events is not None:
             self._kv_events.listen()
         progress("Warming up.")
@@ -81,7 +90,11 @@ class VllmEngine:
         progress("The engine is ready.")
 
     async def generate(
-        self, request_id: str, prompt: tuple[int, ...], sampling: Sampling
+        self,
+        request_id: str,
+        prompt: tuple[int, ...],
+        sampling: Sampling,
+        pictures: Sequence[bytes] = (),
     ) -> AsyncIterator[EngineOutput]:
         """Yield what vLLM produces for one request."""
         if self._host.llm.errored:
@@ -90,7 +103,7 @@ class VllmEngine:
             raise EngineRefused(f"request {request_id} is running")
         request = self._requests[request_id] = _Request(tokens=len(prompt))
         try:
-            async for output in self._outputs(request_id, request, prompt, sampling):
+            async for output in self._outputs(request_id, request, prompt, sampling, pictures):
                 request.started = True
                 request.tokens += len(output.tokens)
                 yield output
@@ -106,11 +119,24 @@ class VllmEngine:
             del self._requests[request_id]
 
     async def _outputs(
-        self, request_id: str, request: _Request, prompt: tuple[int, ...], sampling: Sampling
+        self,
+        request_id: str,
+        request: _Request,
+        prompt: tuple[int, ...],
+        sampling: Sampling,
+        pictures: Sequence[bytes],
     ) -> AsyncIterator[EngineOutput]:
         """What `AsyncLLM.generate` does, less a layer, and safe against an abort that comes
         before vLLM knows the request."""
-        engine_input = {"type": "token", "prompt_token_ids": list(prompt)}
+        engine_input: Any = {"type": "token", "prompt_token_ids": list(prompt)}
+        if pictures:
+            if self._sight is None:
+                raise EngineRefused("the model sees no pictures")
+            seen = await self._sight.input(prompt, pictures)
+            engine_input, request.tokens = seen.engine_input, seen.length
+            # A mark among the answer's tokens would be taken for a picture's when it goes on.
+            never = (self._sight.mark, -100.0)
+            sampling = replace(sampling, logit_bias=(*sampling.logit_bias, never))
         queue = await self._host.llm.add_request(request_id, engine_input, self._params(sampling))
         request.added = True
         finished = False
@@ -127,6 +153,7 @@ class VllmEngine:
                     tokens=tokens,
                     finish=_finish(output.finish_reason) if finished else None,
                     cached_tokens=None if produced else step.num_cached_tokens,
+                    prompt_tokens=request.tokens if pictures and not produced else None,
                     start=produced,
                     logprobs=()
                     if sampling.logprobs is None
@@ -195,7 +222,14 @@ class VllmEngine:
         self._refusals = (VLLMClientError, GracefulHTTPError, ValueError)
 
     def _args(self, on_cpu: bool) -> Mapping[str, object]:
-        args: dict[str, object] = {"model": str(self._model_path), "enable_prefix_caching": True}
+        args: dict[str, object] = {
+            "model": str(self._model_path),
+            "enable_prefix_caching": True,
+            "limit_mm_per_prompt": {"image": self._pictures_max},
+            # Its two halves, here and in the engine's process, would be told apart by a request
+            # that is made ready and aborted before the engine knows it.
+            "mm_processor_cache_gb": 0,
+        }
         if on_cpu:
             args["block_size"] = 32
         if self._kv_events is not None:
@@ -218,6 +252,7 @@ class VllmEngine:
             slots=config.scheduler_config.max_num_seqs,
             block_size=block_size,
             kv_tokens=(config.cache_config.num_gpu_blocks or 0) * block_size,
+            sight=None if self._sight is None else self._sight.sight,
         )
 
     async def _warm_up(self) -> None:

@@ -51,6 +51,11 @@ class ByteCodec:
         """None."""
         return ""
 
+    @property
+    def picture_mark(self) -> int | None:
+        """None."""
+        return None
+
     def render_chat(
         self,
         turns: Sequence[Turn],

@@ -16,6 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
+from actors.runtime.stand_ins import disguised, split_at, strings_of, unused_characters
 from contracts.errors import ParleyError, Problem, Refused
 from contracts.ports.text import TextDecoder, ToolForm, Turn
 
@@ -26,7 +27,6 @@ PLAIN_TEMPLATE = (
 """What a model without a chat template is given."""
 
 _NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
-_PRIVATE_USE = range(0xE000, 0xF8FF)
 
 
 class BadTokenizer(ParleyError):
@@ -110,6 +110,8 @@ class HfTextCodec:
             if token.special
         }
         self._table = _byte_table(tokenizer, frozenset(self._special.values()), model_vocabulary)
+        self._takes_strings = True
+        self._picture_mark = self._find_picture_mark()
 
     @classmethod
     def load(cls, model_dir: Path) -> "HfTextCodec":
@@ -195,6 +197,32 @@ class HfTextCodec:
         """The form that the chat template describes to the model, if it takes tools."""
         return self._tool_form
 
+    @property
+    def picture_mark(self) -> int | None:
+        """The first special token that the chat template writes for a part of the type
+        `image`."""
+        return self._picture_mark
+
+    def _find_picture_mark(self) -> int | None:
+        """Try the template with a picture, as Hugging Face's take it: a message whose content is
+        a list of parts. Also find out whether it takes contents that are no lists beside it."""
+        word = {"type": "text", "text": "word"}
+
+        def said(content: Any) -> str:
+            try:
+                return self._render([[{"role": "user", "content": content}], []])
+            except (Refused, TypeError):
+                return ""
+
+        without, seen = said([word]), said([{"type": "image"}, word])
+        if "word" not in seen or "word" not in without:
+            return None
+        self._takes_strings = "word" in said("word")
+        special = frozenset(self._special.values())
+        known = self._encode_template(without)
+        added = (token for token in self._encode_template(seen) if token in special)
+        return next((token for token in added if token not in known), None)
+
     def render_chat(
         self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()
     ) -> tuple[int, ...]:
@@ -206,8 +234,9 @@ class HfTextCodec:
         Raises:
             Refused: the template does not take these turns (`invalid_value`).
         """
-        given: list[Any] = [[_message(turn) for turn in turns], list(tools)]
-        said = _strings(given)
+        parts = not self._takes_strings and any(turn.pictures for turn in turns)
+        given: list[Any] = [[_message(turn, parts=parts) for turn in turns], list(tools)]
+        said = strings_of(given)
         forged = [
             content
             for content in self._special
@@ -215,12 +244,12 @@ class HfTextCodec:
         ]
         if not forged:
             return self._encode_template(self._render(given))
-        marks = _unused_characters("".join(said), len(forged))
+        marks = unused_characters("".join(said), len(forged))
         # The longest first: one special token may be a part of another.
         stand_ins = dict(zip(sorted(forged, key=len, reverse=True), marks, strict=True))
         meanings = {mark: special for special, mark in stand_ins.items()}
         tokens: list[int] = []
-        for piece in _split_at(self._render(_disguised(given, stand_ins)), meanings):
+        for piece in split_at(self._render(disguised(given, stand_ins)), meanings):
             if piece in meanings:
                 tokens += self._encode_literally(meanings[piece])
             else:
@@ -312,9 +341,12 @@ def _takes_tools(template: str) -> bool:
     return "<tool_call>" in template and re.search(r"\btools\b", template) is not None
 
 
-def _message(turn: Turn) -> dict[str, Any]:
-    """Return a turn as templates take it."""
+def _message(turn: Turn, *, parts: bool) -> dict[str, Any]:
+    """Return a turn as templates take it; with `parts` also one without a picture in parts."""
     message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+    if turn.pictures or parts:
+        text = {"type": "text", "text": turn.content}
+        message["content"] = [*({"type": "image"} for _ in range(turn.pictures)), text]
     if turn.tool_calls:
         message["tool_calls"] = [
             {
@@ -337,35 +369,6 @@ def _arguments(text: str) -> Any:
         return text
 
 
-def _strings(value: Any) -> list[str]:
-    """Return every string in a JSON value."""
-    match value:
-        case str():
-            return [value]
-        case dict():
-            return [s for pair in value.items() for each in pair for s in _strings(each)]
-        case list():
-            return [s for each in value for s in _strings(each)]
-    return []
-
-
-def _disguised(value: Any, stand_ins: Mapping[str, str]) -> Any:
-    """Return a JSON value with stand-ins for what may not be said in its strings."""
-    match value:
-        case str():
-            for special, mark in stand_ins.items():
-                value = value.replace(special, mark)
-            return value
-        case dict():
-            return {
-                _disguised(name, stand_ins): _disguised(each, stand_ins)
-                for name, each in value.items()
-            }
-        case list():
-            return [_disguised(each, stand_ins) for each in value]
-    return value
-
-
 def _byte_table(
     tokenizer: Any, special: frozenset[int], model_vocabulary: int
 ) -> list[bytes] | None:
@@ -386,16 +389,3 @@ def _byte_table(
         else:
             table.append(token.encode())
     return table
-
-
-def _unused_characters(text: str, count: int) -> list[str]:
-    used = set(text)
-    free = [char for number in _PRIVATE_USE if (char := chr(number)) not in used]
-    if len(free) < count:
-        raise Refused(Problem(code="invalid_value", detail="The text has too many odd characters"))
-    return free[:count]
-
-
-def _split_at(text: str, marks: Mapping[str, str]) -> list[str]:
-    """Return the pieces of `text` between the characters `marks`, and these, in order."""
-    return [piece for piece in re.split(f"([{''.join(marks)}])", text) if piece]

@@ -43,7 +43,7 @@ class WorkerRoom:
         if not keys:
             return 0
         tokens = self.warmth.warm_tokens(self.worker, keys)
-        return min(tokens, max(0, len(run.spec.prompt_tokens) - 1))
+        return min(tokens, max(0, run.prompt_length - 1))
 
     def fits(self, run: Run, warm: int = 0) -> bool:
         """Say whether the run may start here now. An idle worker takes any run; one without

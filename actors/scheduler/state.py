@@ -236,4 +236,4 @@ class Run:
     prompt_length: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.prompt_length = len(self.spec.prompt_tokens)
+        self.prompt_length = self.spec.prompt_length

@@ -190,6 +190,7 @@ class Telling:
             downgrade=downgrade,
             ask=ask,
             waits_ms=waits,
+            sight=self._pool.workers.sight(),
         )
 
     def describe(self, reply_to: str, limit: int, now_ms: int) -> Answer:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from actors.scheduler.beats import LEAST_MS, Beat
 from actors.scheduler.state import Run
+from contracts.runs import Sight
 from contracts.scheduling import WorkerReport, WorkerView
 
 
@@ -147,6 +148,17 @@ class Workers:
     def slots(self) -> int:
         """Return the slots of all ready workers."""
         return sum(worker.report.slots for worker in self._workers.values() if worker.usable)
+
+    def sight(self) -> Sight | None:
+        """Return what the models of all ready workers see, None if one of them sees nothing."""
+        told = [worker.report.sight for worker in self._workers.values() if worker.usable]
+        seeing = [sight for sight in told if sight is not None]
+        if not seeing or len(seeing) < len(told):
+            return None
+        return Sight(
+            pictures=min(sight.pictures for sight in seeing),
+            tokens=max(sight.tokens for sight in seeing),
+        )
 
     def view(
         self, name: str, worker: Worker, now_ms: int, *, quarantined_ms: int = 0

@@ -17,13 +17,15 @@ from actors.session.exchanges import Exchange
 from actors.session.retrieval import Passage, quoted
 from contracts.errors import Problem, Refused
 from contracts.ports.text import Turn
-from contracts.runs import LeftOut, Sampling
+from contracts.records import Attachment
+from contracts.runs import LeftOut, Picture, Sampling
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """What there is to show. `exchanges` are those since the summary, oldest first; of them
-    `exchanges[:first]` are left out in any case. `content` is the new message's."""
+    `exchanges[:first]` are left out in any case. `content` is the new message's, as are
+    `pictures`; each picture is of up to `picture_tokens` tokens."""
 
     content: str
     exchanges: Sequence[Exchange] = ()
@@ -31,6 +33,13 @@ class Material:
     system_prompt: str = ""
     summary: str = ""
     passages: Sequence[Passage] = ()
+    pictures: Sequence[Attachment] = ()
+    picture_tokens: int = 0
+
+    def shown(self, first: int) -> tuple[Attachment, ...]:
+        """Return the pictures of a prompt that begins with the exchange `first`."""
+        earlier = (picture for each in self.exchanges[first:] for picture in each.pictures)
+        return (*earlier, *self.pictures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class Context:
     sampling: Sampling
     first: int = 0
     left_out: LeftOut = field(default_factory=LeftOut)
+    pictures: tuple[Picture, ...] = ()
 
 
 def summary_within(model: ModelContext, text: str) -> str:
@@ -59,6 +69,7 @@ def first_shown(model: ModelContext, material: Material, room: int) -> int:
     by their costs, else the first from which they take no more than the low mark."""
     fixed = (system_text(material), new_text(material))
     budget = room - sum(len(model.codec.encode(text)) for text in fixed)
+    budget -= len(material.pictures) * material.picture_tokens
     costs = [exchange.cost for exchange in material.exchanges]
     if sum(costs[material.first :]) <= budget:
         return material.first
@@ -97,20 +108,21 @@ def build_context(model: ModelContext, material: Material, sampling: Sampling) -
     first = 0
     for shown in _shortened(material):
         tokens, first = _fitted(model, shown, room)
-        if len(tokens) <= room:
+        length = _length(tokens, shown, first)
+        if length <= room:
             break
     else:
         raise Refused(
             Problem(
                 code="prompt_too_long",
                 detail=(
-                    f"The message is {len(tokens)} tokens long with its frame; the model "
+                    f"The message is {length} tokens long with its frame; the model "
                     f"{model.model} takes at most {room} ({model.context_length} less "
                     f"{reserve} for the answer)."
                 ),
             )
         )
-    max_tokens = min(wanted, model.context_length - len(tokens))
+    max_tokens = min(wanted, model.context_length - length)
     complete = msgspec.structs.replace(
         sampling, max_tokens=max_tokens, min_tokens=min(sampling.min_tokens, max_tokens)
     )
@@ -119,7 +131,32 @@ def build_context(model: ModelContext, material: Material, sampling: Sampling) -
         summary=bool(material.summary) and not shown.summary,
         passages=bool(material.passages) and not shown.passages,
     )
-    return Context(tokens, complete, first, left_out)
+    pictures = _placed(model, tokens, material.shown(first), material.picture_tokens)
+    return Context(tokens, complete, first, left_out, pictures)
+
+
+def _length(tokens: Sequence[int], material: Material, first: int) -> int:
+    """Return the most tokens that the engine makes of the prompt."""
+    return len(tokens) + len(material.shown(first)) * material.picture_tokens
+
+
+def _placed(
+    model: ModelContext, tokens: Sequence[int], shown: Sequence[Attachment], picture_tokens: int
+) -> tuple[Picture, ...]:
+    """Return the pictures with the places of their marks.
+
+    Raises:
+        Refused: the template did not give each of them one.
+    """
+    mark = model.codec.picture_mark
+    places = [at for at, token in enumerate(tokens) if token == mark] if shown else []
+    if len(places) != len(shown):
+        detail = f"{model.model} can't be given pictures in this conversation."
+        raise Refused(Problem(code="invalid_value", detail=detail))
+    return tuple(
+        Picture(at=at, name=f"{file.file_id}.data", digest=file.digest, tokens=picture_tokens)
+        for at, file in zip(places, shown, strict=True)
+    )
 
 
 def _shortened(material: Material) -> Sequence[Material]:
@@ -137,11 +174,11 @@ def _fitted(model: ModelContext, material: Material, room: int) -> tuple[tuple[i
     costs = [exchange.cost for exchange in material.exchanges]
     first = material.first
     tokens = _render(model, material, first)
-    while len(tokens) > room and first < len(costs):
+    while _length(tokens, material, first) > room and first < len(costs):
         # It was chosen by costs, which are estimates: scale them to what was rendered.
-        fixed = len(_render(model, material, len(costs)))
+        fixed = _length(_render(model, material, len(costs)), material, len(costs))
         estimated = max(1, sum(costs[first:]))
-        scale = (len(tokens) - fixed) / estimated
+        scale = (_length(tokens, material, first) - fixed) / estimated
         goal = min(room - fixed, model.tokens(model.shares.verbatim_low)) / max(scale, 1.0)
         first = _start_within(costs, int(goal), first + 1)
         tokens = _render(model, material, first)
@@ -153,7 +190,8 @@ def _render(model: ModelContext, material: Material, first: int) -> tuple[int, .
     turns = [Turn("system", system)] if system else []
     for exchange in material.exchanges[first:]:
         turns += exchange.turns
-    return model.codec.render_chat([*turns, Turn("user", new_text(material))])
+    new = Turn("user", new_text(material), pictures=len(material.pictures))
+    return model.codec.render_chat([*turns, new])
 
 
 def _start_within(costs: Sequence[int], limit: int, first: int) -> int:

@@ -8,6 +8,7 @@ from actors.runtime.notes import one_line
 from actors.session.config import ModelContext
 from contracts.ports.text import TextCodec, Turn
 from contracts.records import Attachment, Message
+from contracts.runs import Sight
 
 _FRAME_TOKENS = 4
 """What a template usually puts around a turn."""
@@ -18,13 +19,53 @@ _CUT_MARK = "\n[cut here: the rest of the file does not fit]"
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A user's message and what was answered. `position` is the first message's, `last` the
-    last one. `cost` estimates its tokens."""
+    last one. `pictures` are those of its messages that are shown, in order. `cost` estimates its
+    tokens."""
 
     position: int
     last: Message
     message_ids: tuple[str, ...]
     turns: tuple[Turn, ...]
     cost: int
+    pictures: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Which pictures of a path the model is shown: those of its messages from `position` on, each
+    of up to `tokens` tokens; `left_out` counts the earlier ones."""
+
+    position: int
+    tokens: int
+    left_out: int = 0
+
+    def of(self, message: Message) -> tuple[Attachment, ...]:
+        """Return the pictures of a message that are shown."""
+        return pictures_of(message.attachments) if message.position >= self.position else ()
+
+
+NOTHING_SEEN = Seen(position=1 << 62, tokens=0)
+
+
+def pictures_of(attachments: Sequence[Attachment]) -> tuple[Attachment, ...]:
+    """Return the pictures among attachments that a model can be given."""
+    return tuple(file for file in attachments if file.kind == "image" and file.digest)
+
+
+def seen_of(path: Sequence[Message], sight: Sight | None, beside: int) -> Seen:
+    """Return what is shown of the pictures of `path`: the newest messages' whose pictures, with
+    the `beside` of a new message, are as many as the model takes. A message's go together."""
+    if sight is None:
+        return NOTHING_SEEN
+    room, first, left_out = sight.pictures - beside, NOTHING_SEEN.position, 0
+    for message in reversed(path):
+        count = len(pictures_of(message.attachments))
+        if left_out or count > room:
+            left_out += count
+            continue
+        room -= count
+        first = message.position
+    return Seen(first, sight.tokens, left_out)
 
 
 def cost_of(model: ModelContext, text: str) -> int:
@@ -46,37 +87,47 @@ class TurnCache:
 
     def __init__(self) -> None:
         self._model = ""
-        self._known: dict[str, tuple[Turn, int]] = {}
+        self._known: dict[tuple[str, int], tuple[Turn, int]] = {}
 
-    def turn(self, model: ModelContext, message: Message) -> tuple[Turn, int]:
+    def turn(
+        self, model: ModelContext, message: Message, seen: Seen = NOTHING_SEEN
+    ) -> tuple[Turn, int]:
         """Return the turn that a message is, and its cost."""
         if model.model != self._model:
             self._known.clear()
             self._model = model.model
-        known = self._known.get(message.message_id)
+        pictures = len(seen.of(message))
+        name = message.message_id, pictures * seen.tokens
+        known = self._known.get(name)
         if known is None:
-            content = content_of(model, message.content, message.attachments)
-            known = Turn(message.role, content), cost_of(model, content)
+            content = content_of(model, message.content, message.attachments, seen=pictures > 0)
+            turn = Turn(message.role, content, pictures=pictures)
+            known = turn, cost_of(model, content) + pictures * (seen.tokens + 1)
             if message.status != "pending":
-                self._known[message.message_id] = known
+                self._known[name] = known
         return known
 
     def forget_but(self, messages: Sequence[Message]) -> None:
         """Forget what is not among `messages`, once there is much of it."""
         if len(self._known) > 2 * len(messages) + 64:
             kept = {m.message_id for m in messages}
-            self._known = {i: known for i, known in self._known.items() if i in kept}
+            self._known = {name: known for name, known in self._known.items() if name[0] in kept}
 
 
-def content_of(model: ModelContext, content: str, attachments: Sequence[Attachment]) -> str:
+def content_of(
+    model: ModelContext, content: str, attachments: Sequence[Attachment], *, seen: bool = False
+) -> str:
     """Return a message's text with its attachments' in front, these cut to their share: the
-    same for the same message, so that a prompt's prefix stays as it is."""
+    same for the same message, so that a prompt's prefix stays as it is. Pictures that are `seen`
+    need no words."""
     if not attachments:
         return content
     left = model.tokens(model.shares.attachments)
     parts = []
     for file in attachments:
         name = one_line(file.name)
+        if seen and pictures_of((file,)):
+            continue
         if not file.text:
             parts.append(f"[Attached file without text: {name}]")
             continue
@@ -93,7 +144,10 @@ def cut_attachments(model: ModelContext, attachments: Sequence[Attachment]) -> i
 
 
 def exchanges_of(
-    model: ModelContext, messages: Sequence[Message], cache: TurnCache | None = None
+    model: ModelContext,
+    messages: Sequence[Message],
+    cache: TurnCache | None = None,
+    seen: Seen = NOTHING_SEEN,
 ) -> list[Exchange]:
     """Return the exchanges of consecutive messages, oldest first. Pending and empty answers say
     nothing; answers whose prompt is not among the messages are left out."""
@@ -103,12 +157,12 @@ def exchanges_of(
     for message in messages:
         if message.role == "user":
             if begun:
-                found.append(_exchange(model, begun, cache))
+                found.append(_exchange(model, begun, cache, seen))
             begun = [message]
         elif begun and message.status != "pending":
             begun.append(message)
     if begun:
-        found.append(_exchange(model, begun, cache))
+        found.append(_exchange(model, begun, cache, seen))
     return found
 
 
@@ -123,9 +177,11 @@ def is_on(path: Sequence[Message], message_id: str, position: int) -> bool:
     return index < len(path) and path[index].message_id == message_id
 
 
-def _exchange(model: ModelContext, messages: Sequence[Message], cache: TurnCache) -> Exchange:
+def _exchange(
+    model: ModelContext, messages: Sequence[Message], cache: TurnCache, seen: Seen
+) -> Exchange:
     made = [
-        cache.turn(model, message)
+        cache.turn(model, message, seen)
         for message in messages
         if message.role == "user" or message.content
     ]
@@ -135,6 +191,7 @@ def _exchange(model: ModelContext, messages: Sequence[Message], cache: TurnCache
         message_ids=tuple(message.message_id for message in messages),
         turns=tuple(turn for turn, _ in made),
         cost=sum(cost for _, cost in made),
+        pictures=tuple(picture for message in messages for picture in seen.of(message)),
     )
 
 

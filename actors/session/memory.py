@@ -18,19 +18,22 @@ from actors.session.context import (
     summary_within,
 )
 from actors.session.exchanges import (
+    NOTHING_SEEN,
     Exchange,
     TurnCache,
     content_of,
     cut_attachments,
     exchanges_of,
     is_on,
+    pictures_of,
     place_of,
+    seen_of,
 )
 from actors.session.retrieval import FOUND_MAX, Meaning, Passage, Retrieval, chosen, terms_of
 from contracts.branches import ROOT
 from contracts.memory import FoldWanted
 from contracts.records import Attachment, Message, SessionRecord, Summary
-from contracts.runs import Sampling
+from contracts.runs import Sampling, Sight
 
 _FOLD_EXCHANGES_MAX = 200
 """Of one fold; what is left is folded next time."""
@@ -42,6 +45,15 @@ class _Place:
 
     message_id: str
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The new message: its text, its pictures, and what the model sees of any."""
+
+    text: str
+    pictures: tuple[Attachment, ...]
+    sight: Sight | None
 
 
 class Memory:
@@ -62,6 +74,7 @@ class Memory:
         self._part: Summary | None = None
         self._turns = TurnCache()
         self._beginning: str | None = None
+        self._seen = NOTHING_SEEN
 
     # what history has to tell
 
@@ -107,21 +120,23 @@ class Memory:
         sampling: Sampling,
         user_prompt: str = "",
         meaning: Meaning | None = None,
+        sight: Sight | None = None,
     ) -> Context:
         """Return the prompt of the turn that follows `path` (oldest first). `meaning` is that of
-        `content`, where it is known.
+        `content`, where it is known; `sight` what the model sees of pictures.
 
         Raises:
             Refused: `prompt_too_long`, when the new message does not fit.
         """
         self._forget_other_paths(path)
-        said = content_of(model, content, attachments)
-        material = self._material(model, path, said, user_prompt)
+        new = pictures_of(attachments) if sight is not None else ()
+        asked = _Asked(content_of(model, content, attachments, seen=bool(new)), new, sight)
+        material = self._material(model, path, asked, user_prompt)
         quotes = model.tokens(model.shares.retrieved) if self._index is not None else 0
         first = first_shown(model, material, model.room - quotes)
         if first > material.first and _covers(path, self._part):
             self._take_part()
-            material = self._material(model, path, said, user_prompt)
+            material = self._material(model, path, asked, user_prompt)
             first = first_shown(model, material, model.room - quotes)
         exchanges = material.exchanges
         older = path[: place_of(path, exchanges[first].position)] if exchanges[first:] else path
@@ -130,24 +145,28 @@ class Memory:
         context = build_context(model, material, sampling)
         self._note_shown(exchanges, context.first)
         cut = cut_attachments(model, attachments)
-        left_out = msgspec.structs.replace(context.left_out, attachments=cut)
+        unseen = self._seen.left_out
+        left_out = msgspec.structs.replace(context.left_out, attachments=cut, pictures=unseen)
         return replace(context, left_out=left_out)
 
     def _material(
-        self, model: ModelContext, path: Sequence[Message], content: str, user_prompt: str
+        self, model: ModelContext, path: Sequence[Message], asked: _Asked, user_prompt: str
     ) -> Material:
         """Return what there is to show but for the passages."""
         summary = self._valid(path)
         since = self._since(path, summary)
         self._turns.forget_but(since)
-        exchanges = exchanges_of(model, since, self._turns)
+        self._seen = seen_of(since, asked.sight, len(asked.pictures))
+        exchanges = exchanges_of(model, since, self._turns, self._seen)
         prompts = (model.system_prompt, user_prompt)
         return Material(
-            content=content,
+            content=asked.text,
             exchanges=exchanges,
             first=self._first(exchanges),
             system_prompt="\n\n".join(part for part in prompts if part),
             summary=summary_within(model, summary.text) if summary else "",
+            pictures=asked.pictures,
+            picture_tokens=self._seen.tokens,
         )
 
     def _take_part(self) -> None:
@@ -246,7 +265,7 @@ class Memory:
                 return None
             self._take_part()
         summary = self._valid(path)
-        exchanges = exchanges_of(model, self._since(path, summary), self._turns)
+        exchanges = exchanges_of(model, self._since(path, summary), self._turns, self._seen)
         if sum(x.cost for x in exchanges) <= model.tokens(shares.verbatim_high):
             return None
         left, kept = model.tokens(shares.verbatim_low), 0

@@ -351,7 +351,9 @@ class Submitting:
             submit.sampling,
             submit.user_prompt,
             meaning,
+            submit.sight,
         )
+        marks = tuple((picture.at, picture.digest) for picture in context.pictures)
         return RunSpec(
             run_id=submit.run_id,
             pool=model.pool,
@@ -365,9 +367,10 @@ class Submitting:
             prompt_tokens=context.tokens,
             sampling=context.sampling,
             submitted_at_ms=submit.submitted_at_ms,
-            block_keys=prompt_keys(context.tokens),
+            block_keys=prompt_keys(context.tokens, marks),
             home=self._conversation.home,
             left_out=context.left_out if context.left_out != LeftOut() else None,
+            pictures=context.pictures,
         )
 
     def _accepted_before(

@@ -5,13 +5,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from contracts.runs import Sampling, TokenLogprob
+from contracts.runs import Sampling, Sight, TokenLogprob
+
+PICTURE_PIXELS_MAX = 4096 * 4096
+"""The most pixels of a picture: 48 MiB when it is unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
     """What an engine is. `context_length` in tokens, prompt and output together; `slots` the
-    most sequences that it decodes at once; `kv_tokens` what its cache holds."""
+    most sequences that it decodes at once; `kv_tokens` what its cache holds; `sight` what its
+    model sees (None: no pictures)."""
 
     kind: Literal["vllm", "sim"]
     model: str
@@ -19,6 +23,7 @@ class EngineInfo:
     slots: int
     block_size: int
     kv_tokens: int
+    sight: Sight | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class EngineLoad:
 @dataclass(frozen=True, slots=True)
 class EngineOutput:
     """What one step added: `tokens` (may be empty with a finish), `finish` when it is the
-    last. `cached_tokens` of the prompt, with the first output. A final end-of-sequence token
+    last. `cached_tokens` of the prompt, with the first output, as is `prompt_tokens`, what the
+    engine made of the prompt, if it has pictures. A final end-of-sequence token
     is among the tokens; stop strings are not the engine's business. `start` is the number of
     the first of `tokens` within this request, from 0: an output that comes twice is known by
     it. `logprobs`, if asked for, has one for each of `tokens`."""
@@ -41,6 +47,7 @@ class EngineOutput:
     tokens: tuple[int, ...]
     finish: Literal["stop", "length"] | None = None
     cached_tokens: int | None = None
+    prompt_tokens: int | None = None
     start: int | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
 
@@ -96,9 +103,15 @@ class Engine(Protocol):
         ...
 
     def generate(
-        self, request_id: str, prompt: tuple[int, ...], sampling: Sampling
+        self,
+        request_id: str,
+        prompt: tuple[int, ...],
+        sampling: Sampling,
+        pictures: Sequence[bytes] = (),
     ) -> AsyncIterator[EngineOutput]:
-        """Yield what is produced, as it is produced, until a finish or `abort`.
+        """Yield what is produced, as it is produced, until a finish or `abort`. `pictures` are
+        files (PNG, JPEG, GIF, WebP) in the order of their marks in the prompt; the model's mark
+        is no token that an answer to them has.
 
         Raises EngineRefused (this request only), EngineDead (all).
         """

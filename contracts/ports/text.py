@@ -24,12 +24,13 @@ class ToolCall:
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One message of a prompt. `tool_calls` are an assistant's; `call_id` says what a tool's
-    message answers."""
+    message answers. So many `pictures` stand before the content."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     call_id: str = ""
+    pictures: int = 0
 
 
 class TextDecoder(Protocol):
@@ -66,12 +67,19 @@ class TextCodec(Protocol):
         """How the model's template has it call tools."""
         ...
 
+    @property
+    def picture_mark(self) -> int | None:
+        """The token by which the model's template says that a picture stands there; None: it
+        takes none."""
+        ...
+
     def render_chat(
         self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()
     ) -> tuple[int, ...]:
         """Return the prompt of a conversation by the model's template, ready for the answer.
         Special tokens inside a turn's content are text: nobody can forge a role. `tools` are
-        definitions as OpenAI's API has them; only where there is a `tool_form`."""
+        definitions as OpenAI's API has them; only where there is a `tool_form`. Each picture of
+        a turn becomes one mark, in order, where there is a `picture_mark`."""
         ...
 
     def token_bytes(self, token: int) -> bytes:

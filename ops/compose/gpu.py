@@ -11,9 +11,10 @@ from actors.runtime.token_log import BusTokenLog
 from actors.runtime.tokenizer import HfTextCodec
 from ops.compose.process import Part, joined_bus, serve
 from ops.engines import TellingEngine, make_engine
+from ops.files import open_files
 from ops.model_files import find_model
 from ops.notify import Notifier
-from ops.settings import Settings, model_of
+from ops.settings import Settings, files_url, model_of
 
 NO_RESTART = Intensity(max_restarts=0)
 """An engine can't be started again in the process in which it died."""
@@ -31,6 +32,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier, *, pool: st
         host=socket.gethostname(),
         pid=os.getpid(),
     )
+    sees = codec.picture_mark is not None and settings.pictures > 0
     async with joined_bus(settings, "gpu", actor_id) as (bus, clock):
         engine = TellingEngine(make_engine(settings, files, codec, clock), notifier)
         make = partial(
@@ -41,5 +43,6 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier, *, pool: st
             engine=engine,
             codec=codec,
             clock=clock,
+            files=open_files(files_url(settings)) if sees else None,
         )
         await serve([Part(actor_id, make)], bus, clock, None, NO_RESTART)

@@ -72,7 +72,9 @@ SAMPLING = runs.Sampling(
     logprobs=2,
     guide=GUIDE,
 )
-LEFT_OUT = runs.LeftOut(exchanges=9, attachments=1, summary=True, passages=True)
+LEFT_OUT = runs.LeftOut(exchanges=9, attachments=1, summary=True, passages=True, pictures=2)
+SIGHT = runs.Sight(pictures=4, tokens=576)
+PICTURE = runs.Picture(at=1, name="file_1.data", digest="ab12", tokens=576)
 SPEC = runs.RunSpec(
     run_id="run_1",
     pool="default",
@@ -90,6 +92,7 @@ SPEC = runs.RunSpec(
     reader="edge_1",
     degraded=("downgraded",),
     left_out=LEFT_OUT,
+    pictures=(PICTURE,),
 )
 OUTCOME = runs.RunOutcome(finish_reason="length", usage=USAGE, error=PROBLEM)
 DELTA = events.MessageDelta(delta="Grüße, 世界 🏺")
@@ -154,6 +157,7 @@ ATTACHMENT = records.Attachment(
     kind="code",
     size_bytes=12,
     text="print('clay')",
+    digest="ab12",
 )
 SETTINGS = records.UserSettings(system_prompt="Be brief.", temperature=0.5, model="parley-small")
 MESSAGE = records.Message(
@@ -228,6 +232,8 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     SAMPLING,
     USAGE,
     LEFT_OUT,
+    SIGHT,
+    PICTURE,
     SPEC,
     OUTCOME,
     # events
@@ -290,6 +296,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         user_prompt="Be brief.",
         deferrable=True,
         degraded=("downgraded",),
+        sight=SIGHT,
     ),
     session.CancelRun(run_id="run_1", chat_id="chat_1", user_id="user_1", reply_to="_INBOX.x"),
     session.RunFinished(
@@ -334,6 +341,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         kv_tokens=65_536,
         pending_prefill=512,
         prefixes=3,
+        sight=SIGHT,
     ),
     scheduling.PrefixChanged(
         worker="gpu_1",
@@ -399,6 +407,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         downgrade=("free",),
         ask=("free",),
         waits_ms={"paid": 1_700, "free": 20_000},
+        sight=SIGHT,
     ),
     scheduling.ActorInfo(
         role="gpu",

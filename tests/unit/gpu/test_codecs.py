@@ -12,6 +12,7 @@ from actors.runtime.tokenizer import BadTokenizer, HfTextCodec, printable_tokens
 from contracts.errors import Refused
 from contracts.ports.text import TextCodec, ToolCall, Turn
 from tests.support.random_model import SPECIAL, random_llama, sentences
+from tests.support.random_sight import IMAGE_TOKEN_ID, TEMPLATE, write_tokenizer
 
 ODD = "naïve Größe 東京 привет 🙂🏳️‍🌈 …\n\tdef f(x):\r\n"
 
@@ -167,6 +168,46 @@ def tool_codec(tmp_path: Path) -> HfTextCodec:
     shutil.copytree(random_llama(), tmp_path / "model")
     (tmp_path / "model" / "chat_template.jinja").write_text(TOOL_TEMPLATE, "utf-8")
     return HfTextCodec.load(tmp_path / "model")
+
+
+def seeing_codec(tmp_path: Path, template: str = TEMPLATE) -> HfTextCodec:
+    write_tokenizer(tmp_path, random_llama())
+    (tmp_path / "chat_template.jinja").write_text(template, "utf-8")
+    return HfTextCodec.load(tmp_path)
+
+
+LISTS_ONLY = (
+    "{% for m in messages %}<|{{ m.role }}|>"
+    "{% for part in m.content | selectattr('type', 'equalto', 'image') %}<image>{% endfor %}"
+    "{% for part in m.content | selectattr('type', 'equalto', 'text') %}"
+    "{{ part.text }}{% endfor %}<|end|>{% endfor %}<|assistant|>"
+)
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, LISTS_ONLY])
+def test_template_that_takes_pictures_marks_each_before_its_text(
+    tmp_path: Path, template: str
+) -> None:
+    codec = seeing_codec(tmp_path, template)
+    mark = codec.picture_mark
+    assert mark == IMAGE_TOKEN_ID
+    turns = [Turn("user", "two", pictures=2), Turn("assistant", "yes"), Turn("user", "more")]
+    tokens = codec.render_chat(turns)
+    word, answer = codec.encode("two"), codec.encode("yes")
+    assert tokens[1 : 3 + len(word)] == (mark, mark, *word)
+    assert tokens.count(mark) == 2
+    assert set(answer) <= set(tokens)
+
+
+def test_template_without_pictures_has_no_mark() -> None:
+    assert HfTextCodec.load(random_llama()).picture_mark is None
+
+
+def test_mark_of_a_picture_can_not_be_typed(tmp_path: Path) -> None:
+    codec = seeing_codec(tmp_path)
+    tokens = codec.render_chat([Turn("user", "I type <image> twice: <image>", pictures=1)])
+    assert tokens.count(IMAGE_TOKEN_ID) == 1
+    assert "I type <image> twice: <image>" in codec.decode(tokens)
 
 
 def test_template_with_tools_says_so_and_shows_tools_and_calls(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class WordCodec:
         return " ".join("x" * token for token in tokens)
 
     tool_form: ToolForm = ""
+    picture_mark: int | None = None
 
     def render_chat(
         self,
