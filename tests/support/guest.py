@@ -43,10 +43,25 @@ class Guest:
         """Send JSON to any route."""
         return self._http.post(path, json=body)
 
-    def prompt(self, content: str, max_tokens: int, chat_id: str = "") -> Answer:
+    def get(self, path: str) -> httpx.Response:
+        """Read any route."""
+        return self._http.get(path)
+
+    def upload(self, name: str, data: bytes) -> str:
+        """Upload a file and return its id."""
+        reply = self._http.post("/uploads", files={"file": (name, data)})
+        assert reply.status_code == 201, reply.text
+        file_id: str = reply.json()["fileId"]
+        return file_id
+
+    def prompt(
+        self, content: str, max_tokens: int, chat_id: str = "", files: Sequence[str] = ()
+    ) -> Answer:
         """Send a prompt to a chat, a new one unless told, greedily answered."""
         chat_id = chat_id or self._http.post("/chats").json()["chatId"]
-        body = {"content": content, "maxTokens": max_tokens, "temperature": 0}
+        body: dict[str, Any] = {"content": content, "maxTokens": max_tokens, "temperature": 0}
+        if files:
+            body["attachments"] = list(files)
         reply = self._http.post(f"/chats/{chat_id}/messages", json=body)
         assert reply.status_code == 202, reply.text
         return Answer(reply.json()["runId"], chat_id)

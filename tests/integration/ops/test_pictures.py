@@ -1,0 +1,72 @@
+"""Pictures in the whole stack: each role its own process and its own NATS user, simulated
+engines, and a model whose template takes pictures."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ops.chaos.stack import RunningStack
+from tests.support.guest import Guest
+from tests.support.pictures import chequered, plain
+from tests.support.random_sight import random_idefics
+
+pytestmark = [pytest.mark.nats, pytest.mark.timeout(240)]
+
+SIMULATED = ("--engine", "sim", "--engine-arg", "step_ms=8", "--engine-arg", "eos_every=0")
+TOKENS = 300
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    words = ("--gpus", "2", "--model", str(random_idefics()), "--pictures", "2")
+    running = RunningStack(tmp_path_factory.mktemp("home"), *SIMULATED, *words)
+    try:
+        yield running.start()
+    finally:
+        assert running.end() == 0, running.said
+
+
+@pytest.fixture
+def guest(stack: RunningStack) -> Iterator[Guest]:
+    client = Guest(stack)
+    yield client
+    client.close()
+
+
+def shown(guest: Guest, data: bytes, tokens: int = 40) -> str:
+    """Return what the model says of a picture."""
+    file_id = guest.upload("a.png", data)
+    answer = guest.follow(guest.prompt("What is it?", tokens, files=[file_id]))
+    assert answer.end["type"] == "run.completed", answer.end
+    return answer.text
+
+
+def test_model_says_that_it_sees_and_says_of_each_picture_something_else(guest: Guest) -> None:
+    (model,) = guest.get("/models").json()["data"]
+    assert model["abilities"] == {"vision": True}
+    red = shown(guest, plain())
+    assert shown(guest, plain()) == red
+    assert shown(guest, chequered()) != red
+
+
+def test_picture_stands_in_the_turns_that_follow(guest: Guest) -> None:
+    said = []
+    for data in (plain(), chequered()):
+        file_id = guest.upload("a.png", data)
+        first = guest.follow(guest.prompt("Look", 1, files=[file_id]))
+        later = guest.follow(guest.prompt("And what was it?", 40, first.chat_id))
+        said.append(later.text)
+    assert said[0] != said[1]
+
+
+@pytest.mark.chaos
+def test_answer_to_a_picture_survives_the_death_of_its_worker(
+    stack: RunningStack, guest: Guest
+) -> None:
+    undisturbed = shown(guest, chequered(), TOKENS)
+    prompt = guest.prompt("What is it?", TOKENS, files=[guest.upload("b.png", chequered())])
+    answer = guest.follow(prompt, 20, lambda: stack.kill("gpu"))
+    assert answer.end["type"] == "run.completed"
+    assert "run.recovered" in answer.kinds
+    assert answer.text == undisturbed
+    assert guest.stored(answer)["content"] == undisturbed
