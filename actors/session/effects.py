@@ -174,10 +174,11 @@ class EffectRunner:
             record = await self._history.load_session(self._chat_id, messages=1, runs=1)
             summary = record.summary if record is not None else None
             older = None if before is None else await self._older(before, effect.limit)
+            gone = [f for f in effect.pictures if await self._history.upload(f) is None]
         except HistoryUnavailable as error:
             _log.info("memory not read", chat_id=self._chat_id, error=str(error))
             return MemoryRead(effect.run_id)
-        return MemoryRead(effect.run_id, summary, older)
+        return MemoryRead(effect.run_id, summary, older, tuple(gone))
 
     async def _older(self, before: Message, limit: int) -> tuple[Message, ...]:
         """Return the newest `limit` messages of the path that leads to `before`, without it."""

@@ -1,8 +1,10 @@
 """Messages as a model reads them: exchanges of turns, attachments in front, their cost. Pure."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from actors.runtime.notes import one_line
 from actors.session.config import ModelContext
@@ -50,6 +52,15 @@ NOTHING_SEEN = Seen(position=1 << 62, tokens=0)
 def pictures_of(attachments: Sequence[Attachment]) -> tuple[Attachment, ...]:
     """Return the pictures among attachments that a model can be given."""
     return tuple(file for file in attachments if file.kind == "image" and file.digest)
+
+
+def without(message: Message, gone: Collection[str]) -> Message:
+    """Return a message as it is shown once these of its files were deleted: pictures among them
+    are named, texts stay."""
+    if not gone or not any(file.file_id in gone for file in message.attachments):
+        return message
+    left = (replace(f, digest="") if f.file_id in gone else f for f in message.attachments)
+    return replace(message, attachments=tuple(left))
 
 
 def seen_of(path: Sequence[Message], sight: Sight | None, beside: int) -> Seen:

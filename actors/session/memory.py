@@ -149,6 +149,12 @@ class Memory:
         left_out = msgspec.structs.replace(context.left_out, attachments=cut, pictures=unseen)
         return replace(context, left_out=left_out)
 
+    def shown_pictures(self, path: Sequence[Message], sight: Sight | None) -> tuple[str, ...]:
+        """Return the files of the pictures of `path` that its next prompt may show."""
+        since = self._since(path, self._valid(path))
+        seen = seen_of(since, sight, 0)
+        return tuple(file.file_id for message in since for file in seen.of(message))
+
     def _material(
         self, model: ModelContext, path: Sequence[Message], asked: _Asked, user_prompt: str
     ) -> Material:

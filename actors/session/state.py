@@ -52,11 +52,13 @@ class KeyLookedUp:
 @dataclass(frozen=True, slots=True)
 class MemoryRead:
     """What history holds of the chat's memory: its summary, and the messages before those that
-    were known, oldest first; None: it was not asked for them, or they can't be had now."""
+    were known, oldest first; None: it was not asked for them, or they can't be had now. Of the
+    pictures that were asked for, those of `gone` were deleted."""
 
     run_id: str
     summary: Summary | None = None
     older: tuple[Message, ...] | None = None
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +208,13 @@ class LookUpKey:
 @dataclass(frozen=True, slots=True)
 class ReadMemory:
     """Answer with `MemoryRead`, whatever happens: a prompt does without. `before` asks for up
-    to `limit` messages of the path that leads to this one, without it."""
+    to `limit` messages of the path that leads to this one, without it; `pictures` are files of
+    which to tell the deleted ones."""
 
     run_id: str
     before: Message | None
     limit: int = 0
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,8 +365,8 @@ class Progress:
     their time comes; `waiting` are reply subjects of cancels. `doubtful`: the prompt may have been
     stored although history reported a failure, or by an earlier owner. `held` are prompts that
     came while the run was looked up: what they mean is known then. `meaning` is the new
-    message's, where it was asked for. `branch`: the turn begins a branch, and the machine has
-    its path."""
+    message's, where it was asked for, as were the pictures `looked`. `branch`: the turn begins a
+    branch, and the machine has its path."""
 
     run_id: str
     phase: Phase
@@ -386,6 +390,7 @@ class Progress:
     finishes: list[DeliveryId] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     held: list[tuple[SubmitPrompt, DeliveryId]] = field(default_factory=list)
+    looked: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)

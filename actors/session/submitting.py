@@ -10,6 +10,7 @@ from actors.session.conversation import (
     unknown_to,
 )
 from actors.session.ending import Ending
+from actors.session.exchanges import without
 from actors.session.retrieval import Meaning
 from actors.session.state import (
     AcceptPrompt,
@@ -172,19 +173,33 @@ class Submitting:
         messages = self._conversation.messages
         model = self._conversation.config.models.get(self._model_name(submit))
         older = model is not None and memory.reads_older(model, messages)
-        if not older and not memory.awaits_summary:
+        pictures = self._unseen_pictures(progress)
+        if not older and not memory.awaits_summary and not pictures:
             return self._understand(progress, now_ms)
         progress.phase = Phase.RECALLING
         limit = self._conversation.config.messages_max - len(messages)
-        return (ReadMemory(submit.run_id, messages[0] if older else None, limit),)
+        return (ReadMemory(submit.run_id, messages[0] if older else None, limit, pictures),)
 
     def recalled(self, progress: Progress, read: MemoryRead, now_ms: int) -> Effects:
         """History told what it has; where it could not, the prompt does without."""
         messages = self._conversation.messages
-        messages[:0] = read.older or ()
+        messages[:] = [*(read.older or ()), *(without(m, read.gone) for m in messages)]
         beginning = messages[0].message_id if read.older is not None else None
         self._conversation.memory.read(read.summary, beginning=beginning)
+        pictures = self._unseen_pictures(progress)
+        if pictures:
+            return (ReadMemory(progress.run_id, None, 0, pictures),)
         return self._understand(progress, now_ms)
+
+    def _unseen_pictures(self, progress: Progress) -> tuple[str, ...]:
+        """Return the files of earlier pictures that the prompt may show and that were not asked
+        for yet, which they then have been."""
+        assert progress.submit is not None
+        conversation = self._conversation
+        shown = conversation.memory.shown_pictures(conversation.messages, progress.submit.sight)
+        new = tuple(file for file in shown if file not in progress.looked)
+        progress.looked |= {*new}
+        return new
 
     def _understand(self, progress: Progress, now_ms: int) -> Effects:
         """Ask what the message means, where that helps to find what it refers to."""

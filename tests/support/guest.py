@@ -47,6 +47,10 @@ class Guest:
         """Read any route."""
         return self._http.get(path)
 
+    def delete(self, path: str) -> httpx.Response:
+        """Delete by any route."""
+        return self._http.delete(path)
+
     def upload(self, name: str, data: bytes) -> str:
         """Upload a file and return its id."""
         reply = self._http.post("/uploads", files={"file": (name, data)})

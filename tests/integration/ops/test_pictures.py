@@ -13,7 +13,7 @@ from tests.support.random_sight import random_idefics
 pytestmark = [pytest.mark.nats, pytest.mark.timeout(240)]
 
 SIMULATED = ("--engine", "sim", "--engine-arg", "step_ms=8", "--engine-arg", "eos_every=0")
-TOKENS = 300
+TOKENS = 900
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,14 @@ def test_picture_stands_in_the_turns_that_follow(guest: Guest) -> None:
         later = guest.follow(guest.prompt("And what was it?", 40, first.chat_id))
         said.append(later.text)
     assert said[0] != said[1]
+
+
+def test_deleted_picture_is_no_longer_shown_and_the_chat_goes_on(guest: Guest) -> None:
+    file_id = guest.upload("a.png", plain())
+    first = guest.follow(guest.prompt("Look", 1, files=[file_id]))
+    assert guest.delete(f"/uploads/{file_id}").status_code == 204
+    later = guest.follow(guest.prompt("And what was it?", 20, first.chat_id))
+    assert later.end["type"] == "run.completed", later.end
 
 
 @pytest.mark.chaos

@@ -27,8 +27,8 @@ from actors.session.state import (
     Wish,
 )
 from contracts.memory import FoldWanted
-from contracts.records import Chat, Message, SessionRecord, Summary
-from contracts.runs import LeftOut, RunOutcome, Sampling
+from contracts.records import Attachment, Chat, Message, SessionRecord, Summary
+from contracts.runs import LeftOut, RunOutcome, Sampling, Sight
 from contracts.session import CancelRun, PromptRejected, RunFinished, SubmitPrompt
 from tests.unit.session.test_memory import said, summary_to
 
@@ -183,3 +183,57 @@ def test_second_prompt_while_memory_is_read_is_refused() -> None:
     assert isinstance(reply, Reply)
     assert isinstance(reply.body, PromptRejected)
     assert reply.body.problem.code == "run_active"
+
+
+def pictured(*messages: Message) -> list[Message]:
+    """Prompts among these come with a picture each, which is named after their place."""
+    return [
+        msgspec.structs.replace(
+            message,
+            attachments=(
+                Attachment(
+                    file_id=f"file_{message.position}",
+                    name=f"{message.position}.png",
+                    media_type="image/png",
+                    kind="image",
+                    digest="d",
+                ),
+            ),
+        )
+        if message.role == "user"
+        else message
+        for message in messages
+    ]
+
+
+def seeing(run_id: str) -> Command:
+    command = submit(run_id)
+    assert isinstance(command.body, SubmitPrompt)
+    sight = Sight(pictures=1, tokens=10)
+    return Command(msgspec.structs.replace(command.body, sight=sight), command.delivery)
+
+
+def test_picture_that_is_to_be_shown_is_asked_for_and_named_once_it_is_deleted() -> None:
+    chat = machine(pictured(*said(2)))
+    (asked,) = told(chat, seeing("run_1"))
+    assert asked == ReadMemory("run_1", None, 3_996, ("file_2",))
+    assert told(chat, MemoryRead("run_1", gone=("file_2",))) == [
+        ReadMemory("run_1", None, 0, ("file_0",))
+    ]
+    (refused, _) = told(chat, MemoryRead("run_1"))
+    assert isinstance(refused, Reply), "bytes have no mark for a picture"
+    told(chat, seeing("run_2"))
+    (stored,) = told(chat, MemoryRead("run_2", gone=("file_0",)))
+    assert isinstance(stored, AcceptPrompt)
+
+
+def test_pictures_of_older_messages_are_asked_for_once_these_are_read() -> None:
+    older, newer = pictured(*said(1)), said(1, start=2)
+    chat = machine(newer, Summary(chat_id="chat", position=-1, text="", created_at_ms=0))
+    (asked,) = told(chat, seeing("run_1"))
+    assert asked == ReadMemory("run_1", newer[0], 3_998)
+    assert told(chat, MemoryRead("run_1", None, tuple(older))) == [
+        ReadMemory("run_1", None, 0, ("file_0",))
+    ]
+    (stored,) = told(chat, MemoryRead("run_1", gone=("file_0",)))
+    assert isinstance(stored, AcceptPrompt)
