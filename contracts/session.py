@@ -64,7 +64,8 @@ class RunFinished(Tagged, tag="run_finished"):
     `epoch` is the worker's claim (0: none was made), `next_seq` the place of the event that
     follows its last entry, `text` the whole answer. If the claim is no longer the run's
     last, the log is right and this text is not: read it again. `worker` wrote the answer and
-    has its prompt cached ("": nobody, or not told).
+    has its prompt cached ("": nobody, or not told). `moved`: the claim is one of the log's
+    sibling (ADR 0028).
     """
 
     run_id: str
@@ -76,6 +77,7 @@ class RunFinished(Tagged, tag="run_finished"):
     model: str
     message_id: str
     worker: str = ""
+    moved: bool = False
 
 
 SessionCommand = SubmitPrompt | CancelRun | RunFinished

@@ -29,19 +29,29 @@ def token_stream(partition: int) -> str:
     return f"TOK_{partition}"
 
 
-def token_claims(run_id: str) -> str:
-    """Return the subject of a run's claims."""
-    return f"tok.{token_partition(run_id)}.{run_id}.claim"
+def token_sibling(partition: int) -> int:
+    """Return the partition in which a log goes on that its own stream does not take just now
+    (ADR 0028). Of two partitions each is the other's."""
+    return (partition + TOKEN_PARTITIONS // 2) % TOKEN_PARTITIONS
 
 
-def token_entries(run_id: str) -> str:
+def token_claims(run_id: str, partition: int | None = None) -> str:
+    """Return the subject of a run's claims; `partition`: another one than its own."""
+    return f"tok.{_partition(run_id, partition)}.{run_id}.claim"
+
+
+def token_entries(run_id: str, partition: int | None = None) -> str:
     """Return the subject of a run's entries; committed ones reappear on `live`."""
-    return f"tok.{token_partition(run_id)}.{run_id}.d"
+    return f"tok.{_partition(run_id, partition)}.{run_id}.d"
 
 
 def token_snapshots(run_id: str) -> str:
     """Return the subject of a run's snapshots."""
     return f"tok.{token_partition(run_id)}.{run_id}.snap"
+
+
+def _partition(run_id: str, partition: int | None) -> int:
+    return token_partition(run_id) if partition is None else partition
 
 
 def live(run_id: str) -> str:

@@ -3,7 +3,7 @@
 One user a role, each allowed only what the role needs; the passwords are drawn once per
 home and lie in files that only their owner reads. The server listens on 127.0.0.1 alone.
 Nothing acknowledged is lost when the server is killed; its files are synced to the disk
-every second, because a sync for each write costs 0.5 ms in the way of every prompt. History,
+every 30 s, because a sync for each write costs 0.5 ms in the way of every prompt. History,
 which holds what was accepted, syncs each write by itself.
 """
 

@@ -105,7 +105,6 @@ class LogHand:
                         writer=self._config.worker,
                         attempt=attempt,
                         expect_epoch=expect_epoch,
-                        now_ms=self._clock.now_ms(),
                     )
                 )
                 return Claimed(run_id, attempt, self._writer.epoch)
@@ -113,7 +112,8 @@ class LogHand:
                 state = await self._offered(lambda: self._token_log.read(run_id))
                 return LogRead(run_id, attempt, state)
             case PublishFinished(finished=told):
-                finished = replace(told, epoch=self._claimed().epoch)
+                writer = self._claimed()
+                finished = replace(told, epoch=writer.epoch, moved=writer.moved)
                 await self._offered(lambda: self._store(finished))
                 return FinishStored(run_id, attempt)
 

@@ -28,24 +28,28 @@ class LogChain:
     Invariants: the numbered events that `take` returns over time are next_seq,
     next_seq + 1, … without gap or duplicate; after a terminal event none follows.
 
+    `positions` are the stream sequences that it has come to in the places of the log: at home,
+    and in the sibling partition's stream (ADR 0028), where it may go on.
+
     Args:
         next_seq: the place of the first event wanted, from 1.
     """
 
     def __init__(self, next_seq: int) -> None:
         self.next_seq = next_seq
-        self.position = 0
-        self.epoch = 0
+        self.positions = [0, 0]
         self.ended = False
         self.finished = False
+        self._epochs = [0, 0]
         self._events: list[NumberedEvent] = []
         self._tokens = 0
         self._end: RunOutcome | None = None
         self._logprobs: list[tuple[int, TokenLogprob]] = []
         self._told = 0 if next_seq == 1 else None
 
-    def offer(self, entry: LogEntry, stream_seq: int) -> bool:
-        """Take an entry if it is next; return False for a gap (it was not taken).
+    def offer(self, entry: LogEntry, stream_seq: int, place: int = 0) -> bool:
+        """Take an entry of `place` (0: home, 1: the sibling) if it is next; return False for a
+        gap (it was not taken).
 
         Raises LogGone if it tells another story than the one begun: the stream was lost and
         made anew.
@@ -54,13 +58,13 @@ class LogChain:
             return False
         fresh = entry.next_seq - self.next_seq
         if fresh < 0 or (fresh == 0 and (entry.end is None or self.ended)):
-            self.position = max(self.position, stream_seq)
+            self.positions[place] = max(self.positions[place], stream_seq)
             self.finished = bool(entry.events) and isinstance(entry.events[-1], _TERMINAL)
             return True
-        if stream_seq <= self.position or entry.epoch < self.epoch:
+        if stream_seq <= self.positions[place] or entry.epoch < self._epochs[place]:
             raise LogGone("the log was lost and begun again")
-        self.position = stream_seq
-        self.epoch = entry.epoch
+        self.positions[place] = stream_seq
+        self._epochs[place] = entry.epoch
         if fresh:
             events = entry.events if fresh == len(entry.events) else entry.events[-fresh:]
             number = self.next_seq
@@ -91,7 +95,7 @@ class LogChain:
     def begin_with(self, snapshot: LogSnapshot, shown: list[NumberedEvent]) -> None:
         """Start from a snapshot: `shown` stands for all events up to its `seq`."""
         self.next_seq = snapshot.seq + 1
-        self.position = snapshot.stream_seq
+        self.positions[0] = snapshot.stream_seq
         self._events.extend(shown)
         self._tokens += len(snapshot.tokens)
         self._told = None

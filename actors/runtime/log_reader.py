@@ -11,6 +11,7 @@ from typing import Protocol
 
 from actors.runtime import metrics
 from actors.runtime.log_chain import LogChain
+from actors.runtime.log_place import LogPlace
 from actors.runtime.raw_headers import RawHeaders
 from contracts.codec import decode
 from contracts.errors import BadMessage, BusUnavailable, LogGone
@@ -19,13 +20,7 @@ from contracts.log import LogEntry, LogSnapshot
 from contracts.ports.bus import Bus, Inbound, Stored, Subscription
 from contracts.ports.clock import Clock
 from contracts.ports.token_log import LogBatch
-from contracts.subjects import (
-    live,
-    token_entries,
-    token_partition,
-    token_snapshots,
-    token_stream,
-)
+from contracts.subjects import live, token_snapshots
 
 BUFFER_ENTRIES = 4096
 """Live entries that may wait for a slow consumer; more are dropped and read again later."""
@@ -93,6 +88,13 @@ def stream_sequence(headers: Mapping[str, str] | None) -> int:
     return int(headers.get("Nats-Sequence", "0")) if headers else 0
 
 
+def comes_from(headers: Mapping[str, str] | None, stream: str) -> bool:
+    """Return whether a republished message is one of `stream`."""
+    if isinstance(headers, RawHeaders):
+        return headers.has("Nats-Stream", stream)
+    return headers is not None and headers.get("Nats-Stream") == stream
+
+
 class BusLogReader:
     """One reader of one run; see `contracts.ports.token_log.LogReader`.
 
@@ -102,17 +104,23 @@ class BusLogReader:
     Args:
         after: None joins by snapshot; 0 expects to be there before the run begins, and reads
             the stream only if nothing comes; n > 0 reads at once what follows event n.
+        places: where the log is: at home, and, where it may have moved, in its sibling.
     """
 
     def __init__(
-        self, bus: Bus, clock: Clock, sweeper: Sweeper, run_id: str, after: int | None
+        self,
+        bus: Bus,
+        clock: Clock,
+        sweeper: Sweeper,
+        run_id: str,
+        after: int | None,
+        places: Sequence[LogPlace],
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._sweeper = sweeper
         self._run_id = run_id
-        self._stream = token_stream(token_partition(run_id))
-        self._entries = token_entries(run_id)
+        self._places = places
         self._joining = after is None
         self._chain = LogChain((after or 0) + 1)
         self._live: deque[Inbound] = deque()
@@ -204,22 +212,28 @@ class BusLogReader:
                 waiting.popleft()
                 self._due = True
                 continue
-            if not chain.offer(entry, stream_sequence(message.headers)):
+            if not chain.offer(entry, stream_sequence(message.headers), self._place_of(message)):
                 return True
             waiting.popleft()
         return False
 
+    def _place_of(self, message: Inbound) -> int:
+        """Return in which of its places the log has this entry."""
+        return int(len(self._places) > 1 and comes_from(message.headers, self._places[1].stream))
+
     async def _look(self) -> bool:
-        """Read what the stream has and this reader has not; False where it is unreachable."""
+        """Read what the log has and this reader has not; False where it is unreachable."""
         try:
             if self._joining:
                 await self._join()
-            else:
-                await self._catch_up()
+            whole = await self._catch_up()
         except BusUnavailable:
             await self._clock.sleep(0.25)
             return False
-        self._due = False
+        if whole:
+            self._due = False
+        else:
+            await self._wait_for_replica()
         return True
 
     async def _join(self) -> None:
@@ -227,27 +241,40 @@ class BusLogReader:
         self._joining = False
         if snapshot is not None and self._chain.next_seq == 1:
             self._chain.begin_with(snapshot, _shown(snapshot))
-        await self._catch_up()
 
     async def _snapshot(self) -> LogSnapshot | None:
-        stored = await self._bus.last(self._stream, token_snapshots(self._run_id))
+        stored = await self._bus.last(self._places[0].stream, token_snapshots(self._run_id))
         return None if stored is None else decode(stored.data, LogSnapshot)
 
-    async def _catch_up(self) -> None:
-        """Read on from where this reader stands to what the replica knows as the end."""
-        chain = self._chain
-        last = await self._bus.last(self._stream, self._entries)
-        if last is None or last.seq <= chain.position:
-            return
-        start = chain.position + 1 if chain.position else await self._mark()
+    async def _catch_up(self) -> bool:
+        """Read on from where this reader stands to what the replicas know as the end; False if
+        what follows in the sibling is not known at home yet."""
+        before = self._chain.next_seq
+        for number in range(len(self._places)):
+            if not await self._read_on(number):
+                return False
+        if self._chain.next_seq > before:
+            self._behind_since_ms = None
+        return True
+
+    async def _read_on(self, number: int) -> bool:
+        chain, place = self._chain, self._places[number]
+        last = await self._bus.last(place.stream, place.entries)
+        if last is None or last.seq <= chain.positions[number]:
+            return True
+        start = chain.positions[number] + 1
+        if start == 1 and number == 0:
+            start = await self._mark()
         while not chain.finished:
             found = await self._bus.range(
-                self._stream, self._entries, from_seq=start, limit=RANGE_ENTRIES
+                place.stream, place.entries, from_seq=start, limit=RANGE_ENTRIES
             )
-            self._take_stored(found)
+            if not self._take_stored(found, number):
+                return False
             if len(found) < RANGE_ENTRIES:
-                return
+                break
             start = found[-1].seq + 1
+        return True
 
     async def _mark(self) -> int:
         """Return a stream sequence from which a read meets the next event: the nearest mark."""
@@ -257,24 +284,33 @@ class BusLogReader:
         marks = snapshot.marks if snapshot is not None else ()
         return max((at for seq, at in marks if seq <= self._chain.next_seq), default=1)
 
-    def _take_stored(self, found: Sequence[Stored]) -> None:
+    def _take_stored(self, found: Sequence[Stored], number: int) -> bool:
+        """Take entries of a place; False for a gap before one of the sibling's, which a replica
+        of home may not have yet. Raises LogGone for one at home."""
         for stored in found:
             if self._chain.finished:
-                return
-            if not self._chain.offer(decode(stored.data, LogEntry), stored.seq):
+                break
+            if not self._chain.offer(decode(stored.data, LogEntry), stored.seq, number):
+                if number:
+                    return False
                 raise LogGone(f"{self._run_id}: event {self._chain.next_seq} has aged out")
+        return True
 
     async def _fill_gap(self) -> None:
         metrics.log_gaps.inc()
         before = self._chain.next_seq
         if not await self._look() or self._chain.next_seq > before:
             self._behind_since_ms = None
-            return
+        elif not self._due:
+            await self._wait_for_replica()
+
+    async def _wait_for_replica(self) -> None:
+        """Pause, a replica being behind. Raises LogGone once it has been for too long."""
         now_ms = self._clock.monotonic_ms()
         if self._behind_since_ms is None:
             self._behind_since_ms = now_ms
         elif now_ms - self._behind_since_ms > STALE_PATIENCE_MS:
-            raise LogGone(f"{self._run_id}: event {before} is nowhere to be found")
+            raise LogGone(f"{self._run_id}: event {self._chain.next_seq} is nowhere to be found")
         await self._clock.sleep(0.02)
 
 

@@ -168,7 +168,11 @@ class MemoryBroker:
         if fresh:
             republish = stream.spec.republish
             if republish is not None and matches(republish[0], subject):
-                more = {**(headers or {}), "Nats-Sequence": str(stored.seq)}
+                more = {
+                    **(headers or {}),
+                    "Nats-Stream": stream.spec.name,
+                    "Nats-Sequence": str(stored.seq),
+                }
                 self.route(Inbound(rewrite(*republish, subject), data, "", more))
             for consumer in stream.consumers.values():
                 if matches(consumer.pattern, subject):

@@ -37,6 +37,10 @@ class RawHeaders(Mapping[str, str]):
         start = found + len(name) + 4
         return int(self._raw[start : self._raw.index(b"\r", start)])
 
+    def has(self, name: str, value: str) -> bool:
+        """Return whether one header has this value, without parsing any."""
+        return f"\r\n{name}: {value}\r\n".encode() in self._raw
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields())
 

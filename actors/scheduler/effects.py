@@ -186,5 +186,4 @@ class EffectRunner:
             writer=self._writer_name,
             attempt=attempt,
             expect_epoch=None,
-            now_ms=self._clock.now_ms(),
         )

@@ -270,7 +270,9 @@ class EffectRunner:
         )
         if finished.epoch and run_id not in self._writers:
             try:
-                self._writers[run_id] = await self._claim(run_id, finished.epoch)
+                self._writers[run_id] = await self._claim(
+                    run_id, finished.epoch, moved=finished.moved
+                )
             except Fenced:
                 pass
             else:
@@ -290,11 +292,13 @@ class EffectRunner:
             terminal=state.terminal,
         )
 
-    async def _claim(self, run_id: str, expect_epoch: int | None) -> RunWriter:
+    async def _claim(
+        self, run_id: str, expect_epoch: int | None, *, moved: bool = False
+    ) -> RunWriter:
         return await self._log.claim(
             run_id,
             writer=self._writer_name,
             attempt=CLOSING_ATTEMPT,
             expect_epoch=expect_epoch,
-            now_ms=self._clock.now_ms(),
+            moved=moved,
         )

@@ -35,6 +35,11 @@ class RunWriter(Protocol):
         ...
 
     @property
+    def moved(self) -> bool:
+        """Whether the log goes on in its sibling (ADR 0028), and `epoch` is a claim of that."""
+        ...
+
+    @property
     def attempt(self) -> int:
         """The attempt under which it was made."""
         ...
@@ -59,12 +64,19 @@ class TokenLog(Protocol):
     """Claims, reads and follows run logs."""
 
     async def claim(
-        self, run_id: str, *, writer: str, attempt: int, expect_epoch: int | None, now_ms: int
+        self,
+        run_id: str,
+        *,
+        writer: str,
+        attempt: int,
+        expect_epoch: int | None,
+        moved: bool = False,
     ) -> RunWriter:
         """Take over the writing of a run.
 
-        `expect_epoch`: the claim believed current (0: none), which saves a read; None: read
-        it from the leader first. An attempt never replaces a higher one.
+        `expect_epoch`: the claim believed current (0: none), which saves a read; who names one
+        vouches that its writer has written all it will. None: read it from the leader first.
+        An attempt never replaces a higher one. `moved`: the claim named is one of the sibling.
 
         Raises Fenced (a higher attempt holds it, or `expect_epoch` was wrong), BusUnavailable.
         """

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from contracts.codec import decode
 from contracts.errors import BusError
 from contracts.log import LogEntry
 from contracts.ports.bus import Bus
 from contracts.scheduling import ActorInfo, RunView, WorkerView
-from contracts.subjects import token_entries, token_partition, token_stream
+from contracts.subjects import token_entries, token_partition, token_sibling, token_stream
 from ops.chaos.people import TERMINAL, Story
 from ops.chaos.verdict import require
 from ops.live import NoStack, describe_pools, living_actors, operator_bus
@@ -92,11 +94,15 @@ class Operator:
         os.kill(writer.pid, how)
         return writer
 
-    async def entries(self, run_id: str) -> Sequence[LogEntry]:
-        """Return every entry that the server committed for a run."""
-        stream = token_stream(token_partition(run_id))
+    async def entries(self, run_id: str, *, sibling: bool = False) -> Sequence[LogEntry]:
+        """Return every entry that the server committed for a run, at home or in the sibling."""
+        home = token_partition(run_id)
+        partition = token_sibling(home) if sibling else home
         stored = await self._bus.range(
-            stream, token_entries(run_id), from_seq=1, limit=_ENTRIES_MAX
+            token_stream(partition),
+            token_entries(run_id, partition),
+            from_seq=1,
+            limit=_ENTRIES_MAX,
         )
         return [decode(message.data, LogEntry) for message in stored]
 
@@ -104,20 +110,23 @@ class Operator:
         """Check the whole log of an ended run against what the viewer saw: epochs never fall,
         events and tokens are numbered without a gap, there is one end and nothing after it.
 
-        An entry may stand there again, if its writer's connection broke at that moment; then
-        it says the same, and readers skip it.
+        An entry may stand there again, if its writer's connection broke at that moment, or its
+        log moved; then it says the same, and readers skip it.
         """
         entries: list[LogEntry] = []
-        for entry in await self.entries(story.run_id):
-            if entry not in entries:
-                entries.append(entry)
+        for sibling in (False, True):
+            found = await self.entries(story.run_id, sibling=sibling)
+            for earlier, later in itertools.pairwise(found):
+                require(earlier.epoch <= later.epoch, "a superseded writer was heard")
+            for entry in found:
+                told = replace(entry, epoch=0)
+                if told not in entries:
+                    entries.append(told)
         seq, tokens = 1, 0
         for entry in entries:
             require(entry.seq == seq, f"entry {entry.seq} follows {seq - 1}")
             require(not entry.tokens or entry.offset == tokens, f"token {entry.offset} is not next")
             seq, tokens = entry.next_seq, tokens + len(entry.tokens)
-        for earlier, later in itertools.pairwise(entries):
-            require(earlier.epoch <= later.epoch, "a superseded writer was heard")
         events = [event for entry in entries for event in entry.events]
         tags = [type(event).__struct_config__.tag for event in events]
         ends = [tag in TERMINAL for tag in tags].count(True)

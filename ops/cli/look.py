@@ -129,7 +129,7 @@ async def _one_run(bus: Bus, run_id: str, pools: Sequence[str]) -> Row:
     answer = await describe_run(bus, run_id, pools)
     if answer is not None:
         return _run_row(answer.runs[0])
-    log = BusTokenLog(bus, SystemClock())
+    log = BusTokenLog(bus, SystemClock(), siblings=True)
     claim = await log.read_claim(run_id)
     if claim is None:
         raise NoSuchRun(

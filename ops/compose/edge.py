@@ -94,7 +94,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
         app = create_app(
             config,
             bus=bus,
-            log=BusTokenLog(bus, clock),
+            log=BusTokenLog(bus, clock, siblings=settings.nats_replicas > 1),
             history=history,
             files=open_files(files_url(settings)),
             codecs=codecs,

@@ -39,7 +39,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier, *, pool: st
             GpuActor,
             config,
             bus=bus,
-            log=BusTokenLog(bus, clock),
+            log=BusTokenLog(bus, clock, siblings=settings.nats_replicas > 1),
             engine=engine,
             codec=codec,
             clock=clock,

@@ -1,6 +1,6 @@
 """The schedulers of the pools."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -12,6 +12,7 @@ from contracts.ports.bus import Bus
 from contracts.ports.clock import Clock
 from ops.compose.process import Part, joined_bus, models_of, serve
 from ops.file_watch import FileWatch
+from ops.leaders import LeadersApart
 from ops.model_files import ModelFiles
 from ops.notify import Notifier
 from ops.old_objects import OldObjects
@@ -55,7 +56,7 @@ class Reloading:
             self._actors[pool] = SchedulerActor(
                 config_of(self._settings, pool, self._files[pool]),
                 bus=bus,
-                log=BusTokenLog(bus, clock),
+                log=BusTokenLog(bus, clock, siblings=self._settings.nats_replicas > 1),
                 clock=clock,
                 actor_id=actor_id,
                 side_bus=side_bus,
@@ -93,12 +94,21 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
         for pool in settings.pools:
             name = actor_id if len(settings.pools) == 1 else f"{actor_id}-{pool}"
             parts.append(Part(name, reloading.maker(pool, bus, side_bus, clock, name)))
-        more = (*_watches(settings, reloading), Child("old objects", _old_objects))
+        more = [*_watches(settings, reloading), Child("old objects", _old_objects)]
+        if settings.nats_replicas > 1:
+            more.append(Child("leaders", _leaders_apart(side_bus)))
         await serve(parts, bus, clock, notifier, more=more)
 
 
 async def _old_objects() -> Actor:
     return OldObjects()
+
+
+def _leaders_apart(bus: Bus) -> Callable[[], Awaitable[Actor]]:
+    async def start() -> Actor:
+        return LeadersApart(bus)
+
+    return start
 
 
 def _watches(settings: Settings, reloading: Reloading) -> Sequence[Child]:

@@ -63,7 +63,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
         joined_bus(settings, "session", actor_id) as (bus, clock),
         opened_history(settings, notifier) as history,
     ):
-        log = BusTokenLog(bus, clock)
+        log = BusTokenLog(bus, clock, siblings=settings.nats_replicas > 1)
         embeds = bool(settings.embedding_model and _SHARES[settings.memory].retrieved)
         new_index = _embedded_index() if embeds else SqliteRetrieval
 

@@ -31,7 +31,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
         joined_bus(settings, "summarizer", actor_id) as (bus, clock),
         opened_history(settings, notifier) as history,
     ):
-        log = BusTokenLog(bus, clock)
+        log = BusTokenLog(bus, clock, siblings=settings.nats_replicas > 1)
 
         def make() -> SummarizerHost:
             return SummarizerHost(

@@ -18,11 +18,12 @@ from actors.gpu.machine import GpuMachine
 from actors.gpu.state import Committed, Sequence
 from actors.gpu.state import Run as WrittenRun
 from actors.gpu.text import AnswerText
-from actors.runtime import token_log
+from actors.runtime import log_place
 from actors.runtime.lease_machine import LeaseMachine, Write
 from actors.runtime.log_chain import LogChain
+from actors.runtime.log_place import Claimer, Hold, home_of
 from actors.runtime.log_reader import BusLogReader
-from actors.runtime.token_log import BusRunWriter
+from actors.runtime.log_writer import BusRunWriter
 from actors.scheduler.ending import Ending as SchedulerEnding
 from actors.scheduler.machine import SchedulerMachine
 from actors.scheduler.state import EndRun, Send, Settle
@@ -38,7 +39,7 @@ from actors.session.ending import Ending as SessionEnding
 from actors.session.machine import SessionMachine
 from actors.session.state import AcceptPrompt, Reply, RunClosed, SaveAnswer, StepFailed
 from actors.session.submitting import Submitting
-from contracts.codec import decode
+from contracts.codec import decode, encode
 from contracts.errors import BusUnavailable, Fenced, WrongSequence
 from contracts.log import LogEntry
 from contracts.ports.bus import Fence
@@ -92,15 +93,15 @@ def bug(
 # --- the token log ---------------------------------------------------------------------------
 
 
-@bug("an entry is appended without a fence", BusRunWriter, "_store")
+@bug("an entry is appended without a fence", Hold, "store")
 def _no_fence(_: Any) -> Any:
-    async def store(self: Any, data: bytes) -> int:
-        return int(await self._bus.append(self._entries, data, timeout_s=2.0))
+    async def store(self: Any, entry: LogEntry, timeout_s: float = 2.0) -> int:
+        return int(await self._bus.append(self.place.entries, encode(entry), timeout_s=timeout_s))
 
     return store
 
 
-@bug("a claim does not mind a newer one", token_log, "_place_after")
+@bug("a claim does not mind a newer one", log_place, "_place_after")
 def _any_claim(_: Any) -> Any:
     def place(found: Any, attempt: int, expect_epoch: int | None) -> tuple[int, int]:
         del attempt, expect_epoch
@@ -111,11 +112,10 @@ def _any_claim(_: Any) -> Any:
 
 @bug("an append whose answer was lost is simply repeated", BusRunWriter, "_settle")
 def _blind_repeat(_: Any) -> Any:
-    async def settle(self: Any, entry: LogEntry, data: bytes) -> int:
-        del entry
+    async def settle(self: Any, entry: LogEntry) -> int:
         while True:
             try:
-                return int(await self._store(data))
+                return int(await self._here().store(entry))
             except WrongSequence as error:
                 raise Fenced("a newer claim") from error
             except BusUnavailable:
@@ -124,14 +124,15 @@ def _blind_repeat(_: Any) -> Any:
     return settle
 
 
-@bug("a fenced writer takes the newer claim for its own", BusRunWriter, "_find")
+@bug("a fenced writer takes the newer claim for its own", Hold, "find")
 def _borrowed_claim(_: Any) -> Any:
     async def find(self: Any, entry: LogEntry) -> int | None:
-        last = await self._bus.last(self._stream, self._entries, leader=True)
+        place = self.place
+        last = await self._bus.last(place.stream, place.entries, leader=True)
         if last is not None and decode(last.data, LogEntry) == entry:
             return int(last.seq)
-        claim = await self._bus.last(self._stream, self._claims, leader=True)
-        self._fence = Fence(claim.seq, self._claims)
+        claim = await self._bus.last(place.stream, place.claims, leader=True)
+        self._fence = Fence(claim.seq, place.claims)
         return None
 
     return find
@@ -139,19 +140,19 @@ def _borrowed_claim(_: Any) -> Any:
 
 @bug("a reader does not see a gap", LogChain, "offer")
 def _gap(original: Any) -> Any:
-    def offer(self: Any, entry: LogEntry, stream_seq: int) -> bool:
+    def offer(self: Any, entry: LogEntry, stream_seq: int, place: int = 0) -> bool:
         self.next_seq = max(self.next_seq, entry.seq)
-        return bool(original(self, entry, stream_seq))
+        return bool(original(self, entry, stream_seq, place))
 
     return offer
 
 
 @bug("a reader tells again what it was sent twice", LogChain, "offer")
 def _twice(original: Any) -> Any:
-    def offer(self: Any, entry: LogEntry, stream_seq: int) -> bool:
+    def offer(self: Any, entry: LogEntry, stream_seq: int, place: int = 0) -> bool:
         if entry.seq < self.next_seq:
-            self.next_seq, self.position = entry.seq, 0
-        return bool(original(self, entry, stream_seq))
+            self.next_seq, self.positions[place] = entry.seq, 0
+        return bool(original(self, entry, stream_seq, place))
 
     return offer
 
@@ -235,7 +236,9 @@ def _unclaimed_close(_: Any) -> Any:
         state = await self._log.read(effect.run_id)
         claim = await self._log.read_claim(effect.run_id)
         epoch = claim[0] if claim else 0
-        self._writers[effect.run_id] = BusRunWriter(self._bus, self._clock, effect.run_id, epoch, 1)
+        home = Hold(self._bus, home_of(effect.run_id), epoch, first=False)
+        claimer = Claimer(self._bus, self._clock, "closer", 1)
+        self._writers[effect.run_id] = BusRunWriter(claimer, self._clock, home)
         return RunClosed(
             effect.run_id, state.text, len(state.tokens), state.next_seq, state.terminal
         )

@@ -1,12 +1,14 @@
 """More bugs on purpose: in summaries, edges and queues, and where leaders and logs go away."""
 
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
+from actors.runtime.log_place import Claimer, Hold, home_of, read_claim, sibling_of
 from actors.runtime.log_reader import BusLogReader
+from actors.runtime.log_writer import BusRunWriter
 from actors.runtime.partitions import PartitionOwner
-from actors.runtime.token_log import BusRunWriter
+from actors.runtime.token_log import BusTokenLog
 from actors.session.cancelling import Cancelling
 from actors.session.conversation import Conversation
 from actors.session.effects import EffectRunner
@@ -95,24 +97,59 @@ def _rest_of_a_log(_: Any) -> Any:
 
 @bug("an append that timed out counts as stored", BusRunWriter, "_settle")
 def _sure_append(_: Any) -> Any:
-    async def settle(self: Any, entry: LogEntry, data: bytes) -> int:
-        del entry
+    async def settle(self: Any, entry: LogEntry) -> int:
         while True:
             try:
-                return int(await self._store(data))
+                return int(await self._here().store(entry))
             except BusUnavailable:
                 return 1 << 30
 
     return settle
 
 
+@bug("a writer goes on in the sibling without a claim there", BusRunWriter, "_move")
+def _unclaimed_move(_: Any) -> Any:
+    async def move(self: Any) -> bool:
+        if self._beside is None:
+            return False
+        found = await read_claim(self._claimer._bus, self._beside)
+        epoch = 0 if found is None else found[0]
+        self._hold = Hold(self._claimer._bus, self._beside, epoch, first=False)
+        self._moved = True
+        return True
+
+    return move
+
+
+@bug("a successor claims a log at home only", BusTokenLog, "claim")
+def _home_only(original: Any) -> Any:
+    async def claim(self: Any, run_id: str, *, moved: bool = False, **words: Any) -> BusRunWriter:
+        if moved:
+            return cast("BusRunWriter", await original(self, run_id, moved=True, **words))
+        claimer = Claimer(self._bus, self._clock, words["writer"], words["attempt"])
+        home = await claimer.take(home_of(run_id), words["expect_epoch"])
+        beside = sibling_of(run_id) if self._siblings else None
+        return BusRunWriter(claimer, self._clock, home, beside=beside)
+
+    return claim
+
+
+@bug("who reads a log does not look into its sibling", BusTokenLog, "read")
+def _home_read(_: Any) -> Any:
+    async def read(self: Any, run_id: str) -> Any:
+        return (await self._read_home(run_id)).state()
+
+    return read
+
+
 @bug("a reader that finds a hole goes on behind it", BusLogReader, "_take_stored")
 def _hole(_: Any) -> Any:
-    def take(self: Any, found: Any) -> None:
+    def take(self: Any, found: Any, number: int) -> bool:
         for stored in found:
             entry = decode(stored.data, LogEntry)
             self._chain.next_seq = max(self._chain.next_seq, entry.seq)
-            self._chain.offer(entry, stored.seq)
+            self._chain.offer(entry, stored.seq, number)
+        return True
 
     return take
 

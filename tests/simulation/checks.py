@@ -3,6 +3,8 @@
 import asyncio
 from collections import defaultdict
 
+from msgspec.structs import replace
+
 from actors.gpu.sim_engine import SimEngine
 from actors.scheduler import SchedulerActor
 from contracts.codec import decode
@@ -30,7 +32,8 @@ class Records:
     def __init__(self, world: World) -> None:
         self.entries: dict[str, list[tuple[int, LogEntry]]] = defaultdict(list)
         self.specs: dict[str, RunSpec] = {}
-        claims: dict[str, tuple[int, Claim]] = {}
+        claims: dict[tuple[str, str], tuple[int, Claim]] = {}
+        places: dict[str, list[tuple[str, LogEntry]]] = defaultdict(list)
         age_ms = world.story.log_age_s * 1_000 or float("inf")
         for message in world.server.committed:
             kind, *parts = message.subject.split(".")
@@ -41,14 +44,24 @@ class Records:
                 entry, told = decode(message.data, LogEntry), self.entries[parts[1]]
                 if told and message.at_ms - told[-1][0] > age_ms:
                     told.clear()  # nothing of it is left that a reader could be told twice
-                told.append((message.at_ms, entry))
+                if not _moved_with(entry, parts[0], places[parts[1]]):
+                    told.append((message.at_ms, entry))
+                places[parts[1]].append((parts[0], entry))
             elif kind == "tok" and parts[2] == "claim":
                 run_id, claim = parts[1], decode(message.data, Claim)
-                at_ms, before = claims.get(run_id, (message.at_ms, claim))
+                at_ms, before = claims.get((parts[0], run_id), (message.at_ms, claim))
                 dropped = message.at_ms - at_ms > age_ms  # a claim that is gone fences nobody off
                 story = f"{run_id}: attempt {claim.attempt} followed a higher one"
                 require(claim.attempt >= before.attempt or dropped, "one story", story)
-                claims[run_id] = message.at_ms, claim
+                claims[parts[0], run_id] = message.at_ms, claim
+
+
+def _moved_with(entry: LogEntry, place: str, told: list[tuple[str, LogEntry]]) -> bool:
+    """Whether the log has this very entry in its other place: one that was not acknowledged at
+    home is written again where the log goes on."""
+    return any(
+        other != place and replace(before, epoch=entry.epoch) == entry for other, before in told
+    )
 
 
 def check_log(run_id: str, entries: list[tuple[int, LogEntry]], *, chat: bool = True) -> str:

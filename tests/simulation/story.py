@@ -16,8 +16,8 @@ DisasterKind = Literal[
 KINDS = ("session", "scheduler", "gpu", "edge", "summarizer")
 PROCESSES = tuple(f"{kind}_{letter}" for kind in KINDS for letter in "ab")
 _OFTEN = ("session", "scheduler", "gpu") * 2 + ("edge", "summarizer")
-LEDS = ("logs", "runs", "commands", "leases", "folds", "everything")
-"""What loses its leader in an election."""
+LEDS = ("logs", "half the logs", "runs", "commands", "leases", "folds", "everything")
+"""What loses its leader in an election. Of each log half the logs have home or its sibling."""
 
 _WEATHER = (
     ("lose", 0.2),

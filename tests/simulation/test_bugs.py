@@ -41,6 +41,9 @@ CAUGHT_BY = {
     "a reader that finds a hole goes on behind it": 25,
     "a full queue is taken for one that has the run": 25,
     "a log is closed without a claim": 389,
+    "a writer goes on in the sibling without a claim there": 13,
+    "a successor claims a log at home only": 13,
+    "who reads a log does not look into its sibling": 13,
 }
 """The seed that caught a bug last time, where it was not the first. It is tried first: as the
 code changes another may take its place."""

@@ -14,6 +14,7 @@ from actors.gpu.actor import GpuActor
 from actors.gpu.config import GpuConfig
 from actors.gpu.sim_engine import SimConfig, SimEngine
 from actors.runtime.byte_codec import EOS, ByteCodec
+from actors.runtime.log_writer import RENEW_MS
 from actors.runtime.token_log import BusTokenLog
 from actors.scheduler import SchedulerActor, SchedulerConfig
 from actors.session import ModelContext, SessionConfig, SessionHost
@@ -25,7 +26,13 @@ from contracts.ports.bus import StreamSpec
 from contracts.ports.history import History
 from contracts.ports.text import Turn
 from contracts.scheduling import WorkerGone
-from contracts.subjects import RUNS_STREAM, SESSION_STREAM, scheduler_workers
+from contracts.subjects import (
+    RUNS_STREAM,
+    SESSION_STREAM,
+    TOKEN_PARTITIONS,
+    scheduler_workers,
+    token_stream,
+)
 from ops.streams import stream_specs
 from tests.simulation.edges import SimulatedEdge
 from tests.simulation.faults import FaultyBus, FaultyHistory, Fuse, Weather
@@ -148,11 +155,11 @@ class World:
         return FaultyBus(inner, self.weather, self.rng)  # type: ignore[arg-type]
 
     def _log(self, bus: FaultyBus) -> BusTokenLog:
-        """Return the log as production has it; where entries age sooner, claims are renewed
-        sooner."""
-        if not self.story.log_age_s:
-            return BusTokenLog(bus, self.clock)
-        return BusTokenLog(bus, self.clock, renew_ms=int(self.story.log_age_s * 300))
+        """Return the log as production has it: with siblings where streams have replicas, and
+        so elections; where entries age sooner, claims are renewed sooner."""
+        siblings = any(disaster.kind == "election" for disaster in self.story.disasters)
+        renew_ms = int(self.story.log_age_s * 300) or RENEW_MS
+        return BusTokenLog(bus, self.clock, siblings=siblings, renew_ms=renew_ms)
 
     def _spec(self, spec: StreamSpec) -> StreamSpec:
         """Return the declaration of a stream as this story has it."""
@@ -224,6 +231,8 @@ class World:
     async def _election(self, disaster: Disaster) -> None:
         prefix = _LED.get(disaster.target, "")
         led = [name for name in self.server.streams if name.startswith(prefix)]
+        if disaster.target == "half the logs":
+            led = [token_stream(partition) for partition in range(TOKEN_PARTITIONS // 2)]
         for name in led:
             self.server.depose(name)
         await asyncio.sleep(disaster.lasts_s)

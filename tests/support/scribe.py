@@ -65,9 +65,7 @@ class Scribe:
         if spec.chat_id is None:
             await self.open.wait()
         text = self._say(spec, self.prompt(spec))
-        writer = await self._log.claim(
-            spec.run_id, writer="scribe", attempt=1, expect_epoch=None, now_ms=self._clock.now_ms()
-        )
+        writer = await self._log.claim(spec.run_id, writer="scribe", attempt=1, expect_epoch=None)
         tokens = self._codec.encode(text)
         usage = Usage(prompt_tokens=len(spec.prompt_tokens), completion_tokens=len(tokens))
         outcome = RunOutcome(finish_reason="stop", usage=usage)

@@ -130,7 +130,7 @@ async def test_run_goes_on_through_a_server_restart(node: NatsNode, bus: NatsBus
     log = BusTokenLog(bus, CLOCK)
     async with log.follow(run_id, after=0) as reader:
         story = asyncio.create_task(collect(reader))
-        script = Script(await log.claim(run_id, writer="w", attempt=1, expect_epoch=0, now_ms=1))
+        script = Script(await log.claim(run_id, writer="w", attempt=1, expect_epoch=0))
         await script.say("a", "b")
         writing = asyncio.create_task(script.say("c", "d", "e"))
         node.kill()
@@ -159,7 +159,7 @@ async def test_run_goes_on_when_one_node_of_three_dies() -> None:
         writing, reading = (BusTokenLog(bus, CLOCK) for bus in buses)
         async with reading.follow(run_id, after=0) as reader:
             story = asyncio.create_task(collect(reader))
-            writer = await writing.claim(run_id, writer="w", attempt=1, expect_epoch=None, now_ms=1)
+            writer = await writing.claim(run_id, writer="w", attempt=1, expect_epoch=None)
             script = Script(writer)
             await script.say("a", "b", "c")
             nodes[0].kill()

@@ -68,7 +68,10 @@ class ScriptedRun:
         """Append one entry."""
         if self._writer is None:
             self._writer = await self._log.claim(
-                self.run_id, writer="scripted", attempt=1, expect_epoch=0, now_ms=1
+                self.run_id,
+                writer="scripted",
+                attempt=1,
+                expect_epoch=0,
             )
         entry = LogEntry(epoch=self._writer.epoch, seq=self.next_seq, events=events, end=end)
         await self._writer.append(entry)

@@ -10,7 +10,7 @@ from actors.runtime.memory_bus import MemoryServer
 from actors.runtime.nats_bus import NatsBus
 from actors.runtime.token_log import BusTokenLog
 from contracts.ports.bus import Bus
-from contracts.subjects import token_partition, token_stream
+from contracts.subjects import token_partition, token_sibling, token_stream
 from ops.streams import stream_specs
 
 Connect = Callable[[], Awaitable[Bus]]
@@ -37,8 +37,11 @@ async def connect(request: pytest.FixtureRequest, run_id: str) -> AsyncIterator[
         opened.append(bus)
         return bus
 
-    name = token_stream(token_partition(run_id))
-    await (await make()).declare(next(spec for spec in stream_specs() if spec.name == name))
+    home = token_partition(run_id)
+    names = [token_stream(partition) for partition in (home, token_sibling(home))]
+    for spec in stream_specs():
+        if spec.name in names:
+            await (await make()).declare(spec)
     yield make
     for bus in opened:
         await bus.close()
@@ -49,6 +52,6 @@ async def bus(connect: Connect) -> Bus:
     return await connect()
 
 
-@pytest.fixture
-def log(bus: Bus) -> BusTokenLog:
-    return BusTokenLog(bus, SystemClock())
+@pytest.fixture(params=[False, True], ids=["one place", "two places"])
+def log(bus: Bus, request: pytest.FixtureRequest) -> BusTokenLog:
+    return BusTokenLog(bus, SystemClock(), siblings=request.param)

@@ -27,7 +27,7 @@ WORDS = [f"w{number} " for number in range(40)]
 
 
 async def begin(log: BusTokenLog, run_id: str) -> Script:
-    return Script(await log.claim(run_id, writer="w", attempt=1, expect_epoch=0, now_ms=1))
+    return Script(await log.claim(run_id, writer="w", attempt=1, expect_epoch=0))
 
 
 async def tell(script: Script, pause_s: float = 0.0) -> None:
@@ -157,7 +157,7 @@ async def test_reader_sees_nothing_of_a_fenced_writer(log: BusTokenLog, run_id: 
     async with log.follow(run_id, after=0) as reader:
         story = asyncio.create_task(collect(reader))
         await old.say("a", "b")
-        writer = await log.claim(run_id, writer="n", attempt=2, expect_epoch=None, now_ms=2)
+        writer = await log.claim(run_id, writer="n", attempt=2, expect_epoch=None)
         with pytest.raises(Fenced):
             await old.say("zombie")
         new = Script(writer, next_seq=3, offset=2)
@@ -171,7 +171,7 @@ async def test_reader_sees_nothing_of_a_fenced_writer(log: BusTokenLog, run_id: 
 async def test_reader_behind_the_first_kept_entry_raises_log_gone(
     log: BusTokenLog, run_id: str
 ) -> None:
-    writer = await log.claim(run_id, writer="w", attempt=1, expect_epoch=0, now_ms=1)
+    writer = await log.claim(run_id, writer="w", attempt=1, expect_epoch=0)
     await Script(writer, next_seq=10).say("j", "k")
     with pytest.raises(LogGone):
         await read_all(log, run_id, 3)

@@ -6,7 +6,9 @@ from typing import cast
 import pytest
 
 from actors.runtime.clock import SystemClock
-from actors.runtime.token_log import BusRunWriter, BusTokenLog
+from actors.runtime.log_place import Claimer, Hold, home_of
+from actors.runtime.log_writer import BusRunWriter
+from actors.runtime.token_log import BusTokenLog
 from contracts.codec import decode
 from contracts.errors import Fenced, LogGone
 from contracts.events import MessageDelta
@@ -21,7 +23,10 @@ from tests.support.lossy_bus import LossyBus
 
 async def claim(log: BusTokenLog, run_id: str, attempt: int, expect: int | None) -> Script:
     writer = await log.claim(
-        run_id, writer=f"w{attempt}", attempt=attempt, expect_epoch=expect, now_ms=attempt
+        run_id,
+        writer=f"w{attempt}",
+        attempt=attempt,
+        expect_epoch=expect,
     )
     return Script(writer)
 
@@ -136,7 +141,9 @@ async def test_claim_with_a_lost_answer_is_made_once(
 
 
 async def test_append_to_a_log_without_its_claim_is_gone(bus: Bus, run_id: str) -> None:
-    script = Script(BusRunWriter(bus, SystemClock(), run_id, epoch=12345, attempt=1))
+    home = Hold(bus, home_of(run_id), 12345, first=True)
+    claimer = Claimer(bus, SystemClock(), "w", 1)
+    script = Script(BusRunWriter(claimer, SystemClock(), home))
     with pytest.raises(LogGone):
         await script.say("x")
 

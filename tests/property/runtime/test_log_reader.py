@@ -49,9 +49,7 @@ class LossyServer(MemoryServer):
 async def write(log: BusTokenLog, clock: ManualClock, dice: random.Random) -> list[str]:
     """Write a whole run by one to three workers; return its events' texts."""
     told: list[str] = []
-    script = Script(
-        await log.claim(RUN, writer="w0", attempt=1, expect_epoch=0, now_ms=clock.now_ms())
-    )
+    script = Script(await log.claim(RUN, writer="w0", attempt=1, expect_epoch=0))
     await script.write(STARTED)
     told.append("")
     marks: list[tuple[int, int]] = []
@@ -72,9 +70,7 @@ async def write(log: BusTokenLog, clock: ManualClock, dice: random.Random) -> li
                 )
             )
         if dice.random() < 0.08:
-            writer = await log.claim(
-                RUN, writer="next", attempt=2, expect_epoch=None, now_ms=clock.now_ms()
-            )
+            writer = await log.claim(RUN, writer="next", attempt=2, expect_epoch=None)
             script = Script(writer, script.next_seq, script.offset)
             script.last_seq = writer.epoch
         await clock.sleep(dice.choice([0, 0, 0.01, 0.2, 1.5]))

@@ -309,6 +309,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         model="parley-small",
         message_id="msg_2",
         worker="gpu_1",
+        moved=True,
     ),
     session.PromptAccepted(run_id="run_1", prompt_id="msg_1", answer_id="msg_2", replayed=True),
     session.PromptRejected(problem=PROBLEM),
