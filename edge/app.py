@@ -26,6 +26,7 @@ from edge.models import Models
 from edge.openai_api import OpenAiApi
 from edge.openai_embeddings import OpenAiEmbeddings
 from edge.openai_errors import answer_exception
+from edge.openai_pictures import Lender
 from edge.openapi import Documents
 from edge.ownership import Ownership
 from edge.page import Page
@@ -130,6 +131,7 @@ def create_app(
         models=models,
         allowances=allowances,
         streams=streams,
+        lender=Lender(history, stored_files, clock),
         clock=clock,
     )
     embeddings = OpenAiEmbeddings(config, bus=bus, identity=identity, models=models)

@@ -104,6 +104,7 @@ class EdgeConfig:
     that ends TLS).
     `embeddings` None: nobody makes any; `embeddings_at_once` requests for them are worked on, and
     each batch of inputs is waited for `embedding_timeout_s`.
+    `body_max_bytes` bounds a request, `pictured_body_max_bytes` one that has pictures.
     `status_silence_s` without a status makes a pool unusable; before it takes its first request
     an edge waits up to `first_status_s` for the status of every pool. `command_margin_s` is how
     much earlier a command expires than its client is told so. A scheduler that is asked about a
@@ -136,6 +137,7 @@ class EdgeConfig:
     uploads: UploadLimits = UploadLimits()
     pdf: PdfLimits = PdfLimits()
     body_max_bytes: int = 1_048_576
+    pictured_body_max_bytes: int = 16 << 20
     command_max_bytes: int = 900_000
     submit_timeout_s: float = 10.0
     command_margin_s: float = 0.5

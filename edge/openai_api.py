@@ -31,6 +31,7 @@ from edge.models import Models
 from edge.openai_chunks import AnswerEncoder, ApiKind, Choice, Logprobs
 from edge.openai_errors import Unsupported
 from edge.openai_messages import ToolUse
+from edge.openai_pictures import Lender, Loan
 from edge.openai_requests import ChatRequest, CompletionRequest, parse
 from edge.openai_runs import ApiRun, ApiRuns, RunCanceller, StreamedAnswer, WholeAnswer
 from edge.problems import UNAVAILABLE_RETRY_MS, refuse
@@ -56,6 +57,7 @@ class Made:
     arrived_s: float
     echoes: Sequence[str] = ()
     use: ToolUse | None = None
+    loan: Loan | None = None
 
 
 class OpenAiApi:
@@ -72,6 +74,7 @@ class OpenAiApi:
         models: Models,
         allowances: Allowances,
         streams: OpenStreams,
+        lender: Lender,
         clock: Clock,
     ) -> None:
         self._config = config
@@ -82,7 +85,9 @@ class OpenAiApi:
         self._models = models
         self._allowances = allowances
         self._streams = streams
+        self._lender = lender
         self._clock = clock
+        self._large = 0
         self.canceller = RunCanceller(bus, clock, patience_s=config.disconnect_cancel_s)
         self._created_s = clock.now_ms() // 1000
 
@@ -98,7 +103,14 @@ class OpenAiApi:
                 "OpenAI: continue a text",
                 CompletionRequest,
             ),
-            Route("POST", "/v1/chat/completions", self.chat, "OpenAI: answer a chat", ChatRequest),
+            Route(
+                "POST",
+                "/v1/chat/completions",
+                self.chat,
+                "OpenAI: answer a chat",
+                ChatRequest,
+                body_max=self._config.pictured_body_max_bytes,
+            ),
         ]
 
     async def list_models(self, request: AnyRequest) -> ASGIApp:
@@ -139,14 +151,39 @@ class OpenAiApi:
     async def chat(self, request: AnyRequest) -> ASGIApp:
         """POST /v1/chat/completions."""
         caller = await self._identity.caller(request)
-        body = parse(await read_bytes(request), ChatRequest, "chat")
+        data = await self._large_body(request)
+        body = parse(data, ChatRequest, "chat")
+        urls = body.pictures()
+        if len(data) - sum(len(url) for _, url in urls) > self._config.body_max_bytes:
+            most = self._config.body_max_bytes
+            raise refuse("too_large", f"A request has at most {most} bytes beside its pictures.")
         model = self._models.find(body.model)
         self._models.check(model, caller.tier)
-        use = body.tool_use()
-        prompt = await self.rendered(model, body.turns(), use)
-        await self.admit(request, model, caller, [prompt], body.wanted_tokens)
-        made = Made("chat", model, caller, [prompt], arrived_s(request), use=use)
+        use, turns = body.tool_use(), body.turns()
+        sight = self._models.sight(model)
+        loan = await self._lender.loan(caller.user_id, model.model, sight, urls)
+        prompt = await self.rendered(model, turns, use)
+        beside = 0 if loan is None else loan.tokens
+        await self.admit(request, model, caller, [prompt], body.wanted_tokens, beside)
+        made = Made("chat", model, caller, [prompt], arrived_s(request), use=use, loan=loan)
         return await self._answer(made, body)
+
+    async def _large_body(self, request: AnyRequest) -> bytes:
+        """Return a body that may have pictures; few of them are received at once."""
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) <= self._config.body_max_bytes:
+            return await read_bytes(request)
+        if self._large >= self._config.uploads.at_once:
+            raise refuse(
+                "at_capacity",
+                "Too many pictures are coming in just now.",
+                retry_after_ms=UNAVAILABLE_RETRY_MS,
+            )
+        self._large += 1
+        try:
+            return await read_bytes(request)
+        finally:
+            self._large -= 1
 
     async def admit(
         self,
@@ -155,6 +192,7 @@ class OpenAiApi:
         caller: Caller,
         prompts: Sequence[tuple[int, ...]],
         wanted_tokens: int | None,
+        picture_tokens: int = 0,
     ) -> None:
         """Return if the caller has budget and a place for these prompts. Raises Refused."""
         await self._allowances.admit(
@@ -162,7 +200,7 @@ class OpenAiApi:
             model,
             user_id=caller.user_id,
             tier=caller.tier,
-            prompt_tokens=sum(map(len, prompts)),
+            prompt_tokens=sum(map(len, prompts)) + picture_tokens,
             output_tokens=wanted_tokens or 0,
         )
 
@@ -212,7 +250,7 @@ class OpenAiApi:
             choices_a_prompt=a_prompt,
             include_usage=body.include_usage,
         )
-        runs = await self._submitted(specs, made.arrived_s)
+        runs = await self._submitted(specs, made.arrived_s, made.loan)
         if body.stream:
             return StreamedAnswer(runs, encoder, self._streams)
         return WholeAnswer(runs, encoder)
@@ -222,12 +260,15 @@ class OpenAiApi:
         model = made.model
         now_ms = self._clock.now_ms()
         specs = []
+        mark = self._codecs[model.model].picture_mark
         for prompt in made.prompts:
-            max_tokens = self.room(model, len(prompt), body.wanted_tokens)
+            pictures = () if made.loan is None else made.loan.placed(prompt, mark)
+            length = len(prompt) + sum(picture.tokens for picture in pictures)
+            max_tokens = self.room(model, length, body.wanted_tokens)
             sampling = self.drawn(model, body.sampling(max_tokens, model.sampling))
             if made.use is not None and made.use.one:
                 sampling = replace(sampling, stop=(*sampling.stop, CLOSING))
-            block_keys = prompt_keys(prompt)
+            block_keys = prompt_keys(prompt, [(each.at, each.digest) for each in pictures])
             for number in range(body.n or 1):
                 seed = sampling.seed
                 if seed is not None:
@@ -244,6 +285,7 @@ class OpenAiApi:
                         tier=made.caller.tier,
                         block_keys=block_keys,
                         reader=self._config.reader,
+                        pictures=pictures,
                     )
                 )
         return specs
@@ -267,11 +309,17 @@ class OpenAiApi:
             return replace(sampling, seed=seed)
         return sampling
 
-    async def _submitted(self, specs: Sequence[RunSpec], arrived: float) -> ApiRuns:
-        """Submit the runs and return them with their readers; if one is refused, none runs."""
+    async def _submitted(
+        self, specs: Sequence[RunSpec], arrived: float, loan: Loan | None
+    ) -> ApiRuns:
+        """Submit the runs and return them with their readers; if one is refused, none runs. The
+        pictures are given back with the readers."""
         self._streams.check()
         runs: list[ApiRun] = []
         async with AsyncExitStack() as stack:
+            if loan is not None:
+                stack.push_async_callback(loan.end)
+                await loan.begin()
             try:
                 for spec in specs:
                     reader = self._log.follow(spec.run_id, after=0)

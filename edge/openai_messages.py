@@ -14,11 +14,19 @@ TOOLS_MAX = 128
 FunctionName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
+class ImageUrl(msgspec.Struct, frozen=True):
+    """A picture, as a `data:` URL."""
+
+    url: str
+    detail: str | None = None
+
+
 class ContentPart(msgspec.Struct, frozen=True):
     """A part of a message's content."""
 
     type: str
     text: str | None = None
+    image_url: ImageUrl | str | None = None
 
 
 class CalledFunction(msgspec.Struct, frozen=True):
@@ -45,7 +53,8 @@ class ChatMessage(msgspec.Struct, frozen=True):
     tool_call_id: str | None = None
 
     def turn(self, index: int) -> Turn:
-        """Return it as a turn of the prompt. Raises InvalidRequest for what isn't text."""
+        """Return it as a turn of the prompt. Raises InvalidRequest for what is neither text nor a
+        picture of a user."""
         where = f"messages[{index}]"
         if self.tool_calls and self.role != "assistant":
             raise invalid(f"{where}.tool_calls", "belongs to a message of the assistant")
@@ -55,18 +64,57 @@ class ChatMessage(msgspec.Struct, frozen=True):
             raise invalid(f"{where}.content", "must not be missing")
         return Turn(
             role="system" if self.role == "developer" else self.role,
-            content=text_of(self.content or "", ("text",), f"{where}.content"),
+            content=text_of(self._words(), ("text",), f"{where}.content"),
             tool_calls=tuple(
                 ToolCall(call.id, call.function.name, call.function.arguments)
                 for call in self.tool_calls or ()
             ),
             call_id=self.tool_call_id or "",
+            pictures=self._places(),
         )
+
+    def pictures(self, index: int) -> list[tuple[str, str]]:
+        """Return the URLs of its pictures, each after the name of its place. Raises
+        InvalidRequest."""
+        found = []
+        for number, part in enumerate(self.content if isinstance(self.content, list) else ()):
+            if self._shows(part):
+                where = f"messages[{index}].content[{number}].image_url"
+                if not isinstance(part.image_url, ImageUrl):
+                    raise invalid(where, "must be an object with a url")
+                if part.image_url.detail not in (None, "auto"):
+                    raise Unsupported(f"{where}.detail", "is not supported, except auto")
+                found.append((where, part.image_url.url))
+        return found
+
+    def _shows(self, part: ContentPart) -> bool:
+        return self.role == "user" and part.type == "image_url"
+
+    def _words(self) -> str | list[ContentPart]:
+        if isinstance(self.content, list):
+            return [part for part in self.content if not self._shows(part)]
+        return self.content or ""
+
+    def _places(self) -> tuple[int, ...]:
+        """Return where in the text its pictures stand."""
+        places, length = [], 0
+        for part in self.content if isinstance(self.content, list) else ():
+            if self._shows(part):
+                places.append(length)
+            length += len(part.text or "")
+        return tuple(places)
 
 
 def turns_of(messages: Sequence[ChatMessage]) -> list[Turn]:
-    """Return messages as turns. Raises InvalidRequest for what isn't text."""
+    """Return messages as turns. Raises InvalidRequest for what is neither text nor a picture."""
     return [message.turn(index) for index, message in enumerate(messages)]
+
+
+def pictures_of(messages: Sequence[ChatMessage]) -> list[tuple[str, str]]:
+    """Return the URLs of all pictures, each after the name of its place. Raises
+    InvalidRequest."""
+    found = (message.pictures(index) for index, message in enumerate(messages))
+    return [picture for each in found for picture in each]
 
 
 def text_of(content: str | list[ContentPart], kinds: tuple[str, ...], where: str) -> str:
@@ -75,7 +123,7 @@ def text_of(content: str | list[ContentPart], kinds: tuple[str, ...], where: str
         return content
     for part in content:
         if part.type not in kinds or part.text is None:
-            sight = ": no model here is given pictures" if "image" in part.type else ""
+            sight = _ELSEWHERE if "image" in part.type else ""
             raise Unsupported(where, f"parts of type {part.type[:40]} are not supported{sight}")
     return "".join(part.text or "" for part in content)
 
@@ -95,6 +143,8 @@ class Tool(msgspec.Struct, frozen=True):
     type: str
     function: FunctionDefinition | None = None
 
+
+_ELSEWHERE = " here: send pictures to /v1/chat/completions, as image_url of a user's message"
 
 ToolChoice = str | dict[str, Any]
 

@@ -238,7 +238,10 @@ answered with 400, `param` naming it. null is the same as absent.
 
 `/v1/embeddings` is answered where an embedding model is given (`--embedding-model`), for that
 model; for any other, and where none is given, with 400, code `unsupported_parameter`, `param`
-model. Pictures, sound and files as parts of a message are refused in the same way.
+model. Sound and files as parts of a message are refused in the same way, and pictures except as
+`image_url` parts of a user's message in `/v1/chat/completions`, to a model that sees
+(`abilities.vision` of `GET /models`): `data:` URLs in base64 of PNG, JPEG, GIF or WebP. Nothing is
+fetched. `detail` may be auto.
 
 | Parameter | {heads} | |
 |---|---|---|---|---|---|

@@ -13,7 +13,15 @@ from contracts.ports.text import Turn
 from contracts.runs import Guide, Sampling
 from edge.bodies import decode_json, invalid
 from edge.openai_errors import Unsupported
-from edge.openai_messages import ChatMessage, Tool, ToolChoice, ToolUse, tool_use, turns_of
+from edge.openai_messages import (
+    ChatMessage,
+    Tool,
+    ToolChoice,
+    ToolUse,
+    pictures_of,
+    tool_use,
+    turns_of,
+)
 from edge.openai_parameters import VERDICTS, Kind
 from edge.prompts import SEED_MAX, TOKENS_MAX, Stops, StopText
 
@@ -267,8 +275,14 @@ class ChatRequest(Drawn, frozen=True, kw_only=True):
         return use
 
     def turns(self) -> list[Turn]:
-        """Return the conversation. Raises InvalidRequest for what isn't text."""
+        """Return the conversation. Raises InvalidRequest for what is neither text nor a
+        picture."""
         return turns_of(self.messages)
+
+    def pictures(self) -> list[tuple[str, str]]:
+        """Return the URLs of its pictures, each after the name of its place. Raises
+        InvalidRequest."""
+        return pictures_of(self.messages)
 
 
 Q = TypeVar("Q", bound=msgspec.Struct)

@@ -345,8 +345,7 @@ def _message(turn: Turn, *, parts: bool) -> dict[str, Any]:
     """Return a turn as templates take it; with `parts` also one without a picture in parts."""
     message: dict[str, Any] = {"role": turn.role, "content": turn.content}
     if turn.pictures or parts:
-        text = {"type": "text", "text": turn.content}
-        message["content"] = [*({"type": "image"} for _ in range(turn.pictures)), text]
+        message["content"] = _parts(turn)
     if turn.tool_calls:
         message["tool_calls"] = [
             {
@@ -359,6 +358,20 @@ def _message(turn: Turn, *, parts: bool) -> dict[str, Any]:
     if turn.call_id:
         message["tool_call_id"] = turn.call_id
     return message
+
+
+def _parts(turn: Turn) -> list[dict[str, str]]:
+    """Return a content as the parts that its pictures divide it into."""
+    parts: list[dict[str, str]] = []
+    start = 0
+    for place in turn.pictures:
+        if turn.content[start:place]:
+            parts.append({"type": "text", "text": turn.content[start:place]})
+        parts.append({"type": "image"})
+        start = place
+    if turn.content[start:] or not parts:
+        parts.append({"type": "text", "text": turn.content[start:]})
+    return parts
 
 
 def _arguments(text: str) -> Any:

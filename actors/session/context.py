@@ -190,7 +190,7 @@ def _render(model: ModelContext, material: Material, first: int) -> tuple[int, .
     turns = [Turn("system", system)] if system else []
     for exchange in material.exchanges[first:]:
         turns += exchange.turns
-    new = Turn("user", new_text(material), pictures=len(material.pictures))
+    new = Turn("user", new_text(material), pictures=(0,) * len(material.pictures))
     return model.codec.render_chat([*turns, new])
 
 

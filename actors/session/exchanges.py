@@ -112,7 +112,7 @@ class TurnCache:
         known = self._known.get(name)
         if known is None:
             content = content_of(model, message.content, message.attachments, seen=pictures > 0)
-            turn = Turn(message.role, content, pictures=pictures)
+            turn = Turn(message.role, content, pictures=(0,) * pictures)
             known = turn, cost_of(model, content) + pictures * (seen.tokens + 1)
             if message.status != "pending":
                 self._known[name] = known

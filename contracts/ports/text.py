@@ -24,13 +24,14 @@ class ToolCall:
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One message of a prompt. `tool_calls` are an assistant's; `call_id` says what a tool's
-    message answers. So many `pictures` stand before the content."""
+    message answers. `pictures` are the places in the content, in characters and in order, before
+    which a picture stands."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     call_id: str = ""
-    pictures: int = 0
+    pictures: tuple[int, ...] = ()
 
 
 class TextDecoder(Protocol):

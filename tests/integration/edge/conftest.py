@@ -43,7 +43,10 @@ class WordCodec:
         turns: Sequence[Turn],
         tools: Sequence[Mapping[str, Any]] = (),  # noqa: ARG002
     ) -> tuple[int, ...]:
-        return tuple(token for turn in turns for token in (1, *self.encode(turn.content)))
+        marks = {turn: (self.picture_mark or 0,) * len(turn.pictures) for turn in turns}
+        return tuple(
+            token for turn in turns for token in (1, *marks[turn], *self.encode(turn.content))
+        )
 
     def token_bytes(self, token: int) -> bytes:
         return b"x" * token

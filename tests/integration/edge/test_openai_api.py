@@ -295,8 +295,9 @@ async def test_picture_in_a_message_is_refused_in_words(stack: EdgeStack) -> Non
     answer = await stack.client.post("/v1/chat/completions", json=body, headers=me)
     assert answer.status_code == 400
     error = answer.json()["error"]
-    assert "no model here is given pictures" in error["message"]
-    assert (error["code"], error["param"]) == ("unsupported_parameter", "messages[0].content")
+    assert "is a picture, and tiny sees none" in error["message"]
+    where = "messages[0].content[0].image_url"
+    assert (error["code"], error["param"]) == ("unsupported_parameter", where)
 
 
 async def test_embeddings_are_refused_by_name(stack: EdgeStack) -> None:

@@ -70,8 +70,8 @@ def _prompt(*turns: Turn) -> tuple[int, ...]:
     return HfTextCodec.load(random_idefics()).render_chat(turns)
 
 
-ASKED = Turn("user", "What is it?", pictures=1)
-BOTH = Turn("user", "And these two?", pictures=2)
+ASKED = Turn("user", "What is it?", pictures=(0,))
+BOTH = Turn("user", "And these two?", pictures=(0, 0))
 
 
 async def _outputs(
@@ -158,7 +158,7 @@ async def test_vllm_refuses_what_it_can_not_open(seeing_vllm: VllmEngine) -> Non
 
 @pytest.mark.vllm
 async def test_vllm_reads_the_same_picture_from_its_cache(seeing_vllm: VllmEngine) -> None:
-    prompt = _prompt(Turn("user", "Look well at this picture. " * 20, pictures=1))
+    prompt = _prompt(Turn("user", "Look well at this picture. " * 20, pictures=(0,)))
     await _outputs(seeing_vllm, prompt, (CHEQUERED,))
     again = await _outputs(seeing_vllm, prompt, (CHEQUERED,))
     other = await _outputs(seeing_vllm, prompt, (plain((0, 0, 9)),))

@@ -1,6 +1,7 @@
 """Pictures in the whole stack: each role its own process and its own NATS user, simulated
 engines, and a model whose template takes pictures."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from ops.chaos.stack import RunningStack
 from tests.support.guest import Guest
 from tests.support.pictures import chequered, plain
-from tests.support.random_sight import random_idefics
+from tests.support.random_sight import NAME, random_idefics
 
 pytestmark = [pytest.mark.nats, pytest.mark.timeout(240)]
 
@@ -57,6 +58,31 @@ def test_picture_stands_in_the_turns_that_follow(guest: Guest) -> None:
         later = guest.follow(guest.prompt("And what was it?", 40, first.chat_id))
         said.append(later.text)
     assert said[0] != said[1]
+
+
+def test_openai_client_shows_pictures_where_they_stand(guest: Guest) -> None:
+    def said(*parts: bytes | str) -> str:
+        content = [
+            {"type": "text", "text": part}
+            if isinstance(part, str)
+            else {
+                "type": "image_url",
+                "image_url": {"url": f"data:image/png;base64,{b64encode(part).decode()}"},
+            }
+            for part in parts
+        ]
+        messages = [{"role": "user", "content": content}]
+        body = {"model": NAME, "messages": messages, "temperature": 0, "max_tokens": 20}
+        reply = guest.post("/v1/chat/completions", body)
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["usage"]["prompt_tokens"] > 2 * 64
+        text: str = reply.json()["choices"][0]["message"]["content"]
+        return text
+
+    one = said("This", plain(), "and this", chequered())
+    assert said("This", plain(), "and this", chequered()) == one
+    assert said("This", chequered(), "and this", plain()) != one
+    assert said("This", "and this", plain(), chequered()) != one
 
 
 def test_deleted_picture_is_no_longer_shown_and_the_chat_goes_on(guest: Guest) -> None:

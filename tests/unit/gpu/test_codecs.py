@@ -191,12 +191,22 @@ def test_template_that_takes_pictures_marks_each_before_its_text(
     codec = seeing_codec(tmp_path, template)
     mark = codec.picture_mark
     assert mark == IMAGE_TOKEN_ID
-    turns = [Turn("user", "two", pictures=2), Turn("assistant", "yes"), Turn("user", "more")]
+    turns = [Turn("user", "two", pictures=(0, 0)), Turn("assistant", "yes"), Turn("user", "more")]
     tokens = codec.render_chat(turns)
     word, answer = codec.encode("two"), codec.encode("yes")
     assert tokens[1 : 3 + len(word)] == (mark, mark, *word)
     assert tokens.count(mark) == 2
     assert set(answer) <= set(tokens)
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, LISTS_ONLY])
+def test_pictures_divide_a_text_where_they_stand(tmp_path: Path, template: str) -> None:
+    codec = seeing_codec(tmp_path, template)
+    tokens = codec.render_chat([Turn("user", "one two", pictures=(4, 7))])
+    divided = (*codec.encode("one "), IMAGE_TOKEN_ID, *codec.encode("two"), IMAGE_TOKEN_ID)
+    whole = (IMAGE_TOKEN_ID, IMAGE_TOKEN_ID, *codec.encode("one two"))
+    expected = divided if template == TEMPLATE else whole
+    assert tokens[1 : 1 + len(expected)] == expected
 
 
 def test_template_without_pictures_has_no_mark() -> None:
@@ -205,7 +215,7 @@ def test_template_without_pictures_has_no_mark() -> None:
 
 def test_mark_of_a_picture_can_not_be_typed(tmp_path: Path) -> None:
     codec = seeing_codec(tmp_path)
-    tokens = codec.render_chat([Turn("user", "I type <image> twice: <image>", pictures=1)])
+    tokens = codec.render_chat([Turn("user", "I type <image> twice: <image>", pictures=(0,))])
     assert tokens.count(IMAGE_TOKEN_ID) == 1
     assert "I type <image> twice: <image>" in codec.decode(tokens)
 

@@ -33,7 +33,7 @@ class SeeingCodec(ByteCodec):
         del tools
         rendered: list[int] = []
         for turn in turns:
-            rendered += (*(MARK for _ in range(turn.pictures)), *turn.content.encode(), 300)
+            rendered += (*(MARK for _ in turn.pictures), *turn.content.encode(), 300)
         return (*rendered, 301)
 
 
