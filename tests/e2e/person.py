@@ -129,11 +129,15 @@ class Person:
         messages: list[dict[str, Any]] = (await self._got(path))["data"]
         return messages
 
-    async def sends_behind_the_page(self, content: str) -> APIResponse:
-        """Send a message in the open chat as another device would."""
-        return await self.page.request.post(
-            f"{self._url}/chats/{self.chat_id}/messages", data={"content": content}, headers=WEB
-        )
+    async def sends_behind_the_page(self, content: str, *, max_tokens: int = 0) -> APIResponse:
+        """Send a message in the open chat as another device would; with `max_tokens` return when
+        it has its answer of so many."""
+        path = f"{self._url}/chats/{self.chat_id}/messages"
+        if not max_tokens:
+            return await self.page.request.post(path, data={"content": content}, headers=WEB)
+        body = {"content": content, "maxTokens": max_tokens}
+        streamed = {**WEB, "Accept": "text/event-stream"}
+        return await self.page.request.post(path, data=body, headers=streamed)
 
     @property
     def chat_id(self) -> str:

@@ -175,6 +175,25 @@ async def test_printed_chat_has_all_that_is_shown_and_nothing_to_press(
     assert "Stopped" in text
 
 
+async def test_chat_that_is_not_all_loaded_is_printed_whole_by_its_key(guest: Person) -> None:
+    page = guest.page
+    await guest.asks_and_stops("Question number 1000")
+    for number in range(1001, 1061):
+        reply = await guest.sends_behind_the_page(f"Question number {number}", max_tokens=1)
+        assert reply.status == 200, await reply.text()
+    await page.add_init_script("window.print = () => { window.paper = true; };")
+    await page.reload()
+    await expect(page.get_by_text("Question number 1060")).to_be_visible()
+    await expect(page.locator(".earlier")).to_be_attached()
+    text = await printed(guest)
+    assert "Ctrl P prints them all" in text and "Question number 1001" not in text
+    await page.keyboard.press("Control+p")
+    await page.wait_for_function("window.paper === true")
+    text = await printed(guest)
+    assert "Ctrl P prints them all" not in text
+    assert all(f"Question number {number}" in text for number in range(1000, 1061))
+
+
 async def printed(person: Person) -> str:
     """Return the words of the page on paper, all sheets."""
     sheets = PdfReader(io.BytesIO(await person.page.pdf(format="A4"))).pages

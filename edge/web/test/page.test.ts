@@ -73,6 +73,8 @@ test("keys are commands only with a modifier, and never inside a composed word",
   const press = (key: string, change: Partial<Press> = {}) =>
     commandOf({ key, ...bare, isComposing: false, keyCode: 0, ...change });
   assert.equal(press("k", { ctrlKey: true }), "search");
+  assert.equal(press("p", { ctrlKey: true }), "print");
+  assert.equal(press("p", { ctrlKey: true, shiftKey: true }), null);
   assert.equal(press("O", { metaKey: true, shiftKey: true }), "new");
   assert.equal(press("ArrowDown", { altKey: true }), "next");
   assert.equal(press("Escape"), "stop");

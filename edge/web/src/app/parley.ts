@@ -93,6 +93,18 @@ export class Parley {
     });
   }
 
+  /** Prints the open chat with all its messages, once those that were not loaded are here; with
+   * what there is if they can't be had. */
+  async print(): Promise<void> {
+    const { chatId } = this.store.state;
+    for (let at = ""; this.store.state.earlier !== null && this.store.state.earlier !== at; ) {
+      at = this.store.state.earlier;
+      await this.loadEarlier();
+    }
+    if (this.store.state.chatId !== chatId) return;
+    requestAnimationFrame(() => setTimeout(() => print()));
+  }
+
   /** Shows the path that the message `id` is on. */
   async switchTo(id: string): Promise<void> {
     const { chatId, answering } = this.store.state;

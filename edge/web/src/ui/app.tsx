@@ -130,6 +130,8 @@ function perform(parley: Parley, command: Command): void {
       return void editLast(parley);
     case "copy":
       return document.querySelector<HTMLButtonElement>(LAST_COPY)?.click();
+    case "print":
+      return void parley.print();
     case "field":
       return document.getElementById("prompt")?.focus();
     case "stop":

@@ -169,8 +169,11 @@ function Earlier({ parley, root, at }: EarlierProps) {
     return () => near.disconnect();
   }, [at]);
   return (
-    <button class="quiet earlier" ref={button} onClick={() => void parley.loadEarlier()}>
-      Earlier messages
-    </button>
+    <>
+      <button class="quiet earlier" ref={button} onClick={() => void parley.loadEarlier()}>
+        Earlier messages
+      </button>
+      <p class="on-paper">Earlier messages are left out here. Ctrl P prints them all.</p>
+    </>
   );
 }

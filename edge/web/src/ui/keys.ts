@@ -7,6 +7,7 @@ export type Command =
   | "next"
   | "edit"
   | "copy"
+  | "print"
   | "field"
   | "help"
   | "stop";
@@ -22,6 +23,7 @@ export const KEYS: readonly (readonly [Command | "send" | "line", string, string
   ["next", "Alt ↓", "Chat below"],
   ["edit", "↑", "Edit the last question (field empty)"],
   ["copy", "Ctrl Shift C", "Copy the last answer"],
+  ["print", "Ctrl P", "Print the whole chat"],
   ["field", "Shift Esc", "To the message field"],
   ["help", "Ctrl /", "This list"],
 ];
@@ -54,5 +56,5 @@ export function commandOf(press: Press): Command | null {
   if (!main || altKey) return null;
   const letter = key.toLowerCase();
   if (shiftKey) return letter === "o" ? "new" : letter === "c" ? "copy" : null;
-  return letter === "k" ? "search" : letter === "/" ? "help" : null;
+  return letter === "k" ? "search" : letter === "/" ? "help" : letter === "p" ? "print" : null;
 }
