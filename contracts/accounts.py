@@ -11,3 +11,14 @@ class IdentityChanged(Wire):
     user_id: str = ""
     session_id: str = ""
     key_hash: str = ""
+
+
+class LoginTried(Wire):
+    """Somebody tries a password at `edge` (one life of it); `right`: it was right, and nothing is
+    held against the account any more. `account` and `address` are digests: edges only compare
+    them. Broadcast at most once: who misses it counts one try less."""
+
+    edge: str
+    account: str
+    address: str
+    right: bool = False

@@ -156,6 +156,9 @@ def embed_requests(pool: str) -> str:
 EDGE_NEWS = "edge.news"
 """On which edges tell each other what they must no longer remember."""
 
+EDGE_TRIES = "edge.tries"
+"""On which edges tell each other of log-ins, to count them together."""
+
 
 # --- leases ----------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """Accounts: sign up, log in and out, guests, who am I, a new password."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -15,13 +14,12 @@ from contracts.records import User
 from edge.bodies import Body, invalid, read_body
 from edge.config import EdgeConfig
 from edge.identity import SESSION_COOKIE, Identity
+from edge.logins import PasswordCheck
 from edge.origins import refuse_other_site
-from edge.passwords import Passwords
 from edge.problems import refuse
 from edge.replies import EmptyReply, json_reply
 from edge.routes import AnyRequest, Route
 from edge.sessions import Sessions
-from edge.throttle import FailureThrottle, address_key
 
 _EMAIL = re.compile(r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}$")
 
@@ -48,49 +46,6 @@ class PasswordChange(Body, frozen=True):
 
     current: GivenPassword
     new: NewPassword
-
-
-@dataclass(frozen=True, slots=True)
-class PasswordCheck:
-    """Checks passwords, a bounded number of wrong ones an account and an address.
-
-    The counts are this process's: with several edges a guesser has as many tries more."""
-
-    passwords: Passwords
-    clock: Clock
-    by_account: FailureThrottle
-    by_address: FailureThrottle
-
-    @classmethod
-    def of(cls, config: EdgeConfig, passwords: Passwords, clock: Clock) -> "PasswordCheck":
-        """Return the check that the configuration asks for."""
-        window_ms = config.login_window_s * 1000
-        return cls(
-            passwords,
-            clock,
-            FailureThrottle(limit=config.login_failures_max, window_ms=window_ms),
-            FailureThrottle(limit=config.address_failures_max, window_ms=window_ms),
-        )
-
-    async def __call__(
-        self, request: AnyRequest, account: str, encoded: str | None, password: str
-    ) -> None:
-        """Return if the password is right. Raises Refused: 401, or 429 after too many."""
-        address = address_key(request.client.host if request.client else "")
-        now_ms = self.clock.monotonic_ms()
-        wait_ms = max(
-            self.by_account.wait_ms(account, now_ms), self.by_address.wait_ms(address, now_ms)
-        )
-        if wait_ms:
-            raise refuse(
-                "rate_limited", "Too many failed log-ins; wait a while.", retry_after_ms=wait_ms
-            )
-        self.by_account.failed(account, now_ms)
-        self.by_address.failed(address, now_ms)
-        if not await self.passwords.verify(encoded, password):
-            raise refuse("unauthenticated", "The address or the password is wrong.")
-        self.by_account.succeeded(account)
-        self.by_address.taken_back(address)
 
 
 class Accounts:

@@ -13,7 +13,7 @@ from contracts.ports.files import Files
 from contracts.ports.history import History
 from contracts.ports.text import TextCodec
 from contracts.ports.token_log import TokenLog
-from edge.accounts import Accounts, PasswordCheck
+from edge.accounts import Accounts
 from edge.api_keys import ApiKeys
 from edge.chats import Chats
 from edge.config import EdgeConfig
@@ -22,6 +22,7 @@ from edge.departures import Departures
 from edge.exports import Exports
 from edge.health import Health
 from edge.identity import Identity
+from edge.logins import PasswordCheck
 from edge.models import Models
 from edge.openai_api import OpenAiApi
 from edge.openai_embeddings import OpenAiEmbeddings
@@ -73,7 +74,7 @@ def create_app(
     sessions = Sessions(config, bus, history, clock)
     identity = Identity(config, history, sessions, clock)
     passwords = Passwords(config.password_cost)
-    check = PasswordCheck.of(config, passwords, clock)
+    check = PasswordCheck(config, bus, passwords, clock)
     stored_files = StoredFiles(files)
     ownership = Ownership(config, history, clock)
     models = Models(config, bus, identity, clock)
@@ -187,7 +188,7 @@ def create_app(
     async def listening(_: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(passwords.close)
-            for listener in (models, submissions, sessions):
+            for listener in (models, submissions, sessions, check):
                 stack.push_async_callback((await listener.listen()).stop)
             async with asyncio.TaskGroup() as group:
                 sweeping = group.create_task(departures.sweep())

@@ -12,10 +12,11 @@ from contracts.ports.clock import Clock
 from contracts.ports.files import FilesUnavailable
 from contracts.ports.history import ChatCursor, History
 from contracts.session import CancelRun
-from edge.accounts import Accounts, PasswordCheck
+from edge.accounts import Accounts
 from edge.bodies import Body, read_body
 from edge.config import EdgeConfig
 from edge.identity import Identity
+from edge.logins import PasswordCheck
 from edge.problems import refuse
 from edge.replies import EmptyReply, json_reply
 from edge.routes import AnyRequest, Route

@@ -1,8 +1,5 @@
-"""A limit on failures by key: who guesses passwords must wait.
-
-Each edge counts by itself, in memory: behind a balancer of n edges a guesser has up to n times the
-attempts, and none is remembered when an edge starts again.
-"""
+"""A limit on failures by key: who guesses passwords must wait. In memory: an edge that begins anew
+remembers none, and hears of the others' failures (`edge.logins`)."""
 
 from collections import OrderedDict
 from ipaddress import AddressValueError, IPv6Address, IPv6Network

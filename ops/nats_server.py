@@ -116,10 +116,12 @@ def permissions() -> Mapping[User, Permissions | None]:
                 "embed.*",
                 "actor.edge.*",
                 "edge.news",
+                "edge.tries",
             ),
             subscribe=(
                 "live.*",
                 "edge.news",
+                "edge.tries",
                 "sched.*.status",
                 "$SRV.>",
                 f"{inbox_prefix('edge')}.>",

@@ -12,6 +12,7 @@ from contracts.events import MessageDelta
 from contracts.ids import make_id
 from contracts.records import Upload
 from contracts.session import CancelReply
+from contracts.subjects import EDGE_TRIES
 from edge.config import PasswordCost
 from edge.passwords import Passwords
 from tests.integration.edge.conftest import EdgeStack, serving
@@ -61,6 +62,41 @@ async def test_logout_ends_the_session_on_every_edge_and_no_other(stack: EdgeSta
         await asyncio.wait_for(refused_there(), stack.config.lookup_ttl_s / 2)
         assert await status(stack, two, address) == 200
     assert (await stack.client.post("/auth/logout", headers=one)).status_code == 204
+
+
+async def test_wrong_passwords_count_on_every_edge_together(stack: EdgeStack) -> None:
+    await account(stack)
+
+    async def wrong(address: str) -> int:
+        body = {**ANN, "password": "none of hers"}
+        return (await stack.client.post(f"{address}/auth/login", json=body)).status_code
+
+    async with serving(stack, await stack.server.connect("other")) as (_, address):
+        assert [await wrong(""), await wrong(address), await wrong("")] == [401] * 3
+        assert await wrong(address) == await wrong("") == 429
+
+
+async def test_right_password_is_known_on_every_edge(stack: EdgeStack) -> None:
+    await account(stack)
+
+    async def tried(address: str, **changes: str) -> int:
+        answer = await stack.client.post(f"{address}/auth/login", json={**ANN, **changes})
+        stack.client.cookies.clear()
+        return answer.status_code
+
+    async with serving(stack, await stack.server.connect("other")) as (_, address):
+        for _ in range(2):
+            assert await tried("", password="none of hers") == 401
+            assert await tried(address, password="nor this one") == 401
+            assert await tried(address) == 200
+
+
+async def test_bad_news_of_log_ins_are_counted_and_change_nothing(stack: EdgeStack) -> None:
+    await account(stack)
+    for data in (b"{", b"{}", b'{"edge": 1}'):
+        stack.bus.publish(EDGE_TRIES, data)
+    await stack.bus.flush()
+    assert (await log_in(stack)).status_code == 200
 
 
 async def test_logout_of_a_cookie_ends_its_session(stack: EdgeStack) -> None:

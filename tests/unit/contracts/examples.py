@@ -422,6 +422,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         kv_used=0.5,
     ),
     accounts.IdentityChanged(user_id="user_1", session_id="login_1", key_hash="ab12"),
+    accounts.LoginTried(edge="ab12", account="cd34", address="ef56", right=True),
     # records
     records.User(
         user_id="user_1",
