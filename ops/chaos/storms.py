@@ -115,8 +115,17 @@ async def cancel_storm(stack: RunningStack, rng: random.Random, count: int, say:
     return storm
 
 
+async def _accepted(guest: Person, prompt: str) -> Story:
+    """Ask until it is accepted: there is no chat to ask in while the edge is dead."""
+    while True:
+        try:
+            return await guest.ask(prompt, TOKENS)
+        except httpx.HTTPError:
+            await asyncio.sleep(0.1)
+
+
 async def _stop_one(guest: Person, rng: random.Random) -> str:
-    story = await guest.ask(rng.choice(PROMPTS), TOKENS)
+    story = await _accepted(guest, rng.choice(PROMPTS))
     await asyncio.sleep(rng.uniform(0.0, 0.5))
     while True:
         try:
