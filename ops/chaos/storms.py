@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 import psutil
 
+from contracts.errors import BusError
 from ops.chaos.campaign import PROMPTS, TOKENS
 from ops.chaos.faults import Fault, inflict, targets
 from ops.chaos.operator import Operator, looking_at
@@ -70,8 +71,8 @@ async def _strike(
         known = await targets(stack, operator)
         await inflict(Fault("kill -9", rng.choice(_ROLES)), stack, operator, known, rng)
         storm.kills += 1
-    except Broken:
-        return  # that role is on its way back from the last one
+    except (Broken, BusError):
+        return  # that role, or NATS, is on its way back from the last one
 
 
 async def _keep_asking(guest: Person, storm: Storm, rng: random.Random, until_s: float) -> None:
