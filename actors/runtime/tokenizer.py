@@ -144,7 +144,10 @@ class HfTextCodec:
         for name in ("generation_config.json", "config.json"):
             value = _read_json(model_dir / name).get("eos_token_id")
             eos.update([value] if isinstance(value, int) else value or ())
-        vocabulary = _read_json(model_dir / "config.json").get("vocab_size")
+        config = _read_json(model_dir / "config.json")
+        spoken = config.get("text_config")
+        layers = (config, spoken if isinstance(spoken, dict) else {})
+        vocabulary = next((each["vocab_size"] for each in layers if "vocab_size" in each), 0)
         own = tokenizer.token_to_id(names.get("eos_token", ""))
         if own is not None:
             eos.add(own)

@@ -213,6 +213,14 @@ def test_template_without_pictures_has_no_mark() -> None:
     assert HfTextCodec.load(random_llama()).picture_mark is None
 
 
+def test_tokens_that_only_the_model_has_are_known_where_its_text_part_is_told_apart(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.json").write_text('{"text_config": {"vocab_size": 4128}}', "utf-8")
+    codec = seeing_codec(tmp_path)
+    assert codec.decode((4127,)) == ""
+
+
 def test_mark_of_a_picture_can_not_be_typed(tmp_path: Path) -> None:
     codec = seeing_codec(tmp_path)
     tokens = codec.render_chat([Turn("user", "I type <image> twice: <image>", pictures=(0,))])
