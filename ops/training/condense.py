@@ -50,10 +50,10 @@ def notes(known: list[facts.Fact]) -> str:
     return "\n".join(f"- {fact.noted()}" for fact in known) or NOTHING
 
 
-def _new_turns(rng: random.Random, known: dict[str, facts.Fact]) -> list[Turn]:
-    """A few turns, whose facts are added to `known`."""
+def _new_turns(rng: random.Random, known: dict[str, facts.Fact], count: int) -> list[Turn]:
+    """`count` turns, whose facts are added to `known`."""
     turns: list[Turn] = []
-    for _ in range(rng.randint(1, 6)):
+    for _ in range(count):
         roll = rng.random()
         if roll < 0.6:
             fact = facts.draw(rng) if rng.random() < 0.8 else facts.draw_name(rng)
@@ -72,7 +72,7 @@ def summary(rng: random.Random) -> Conversation:
     """Notes so far and a few turns in; the notes with the new facts, corrected ones replaced."""
     kept = facts.draw_different(rng, rng.choice((0, 0, 1, 1, 2, 3, 5, 9, 16)))
     known = {fact.key: fact for fact in kept}
-    turns = _new_turns(rng, known)
+    turns = _new_turns(rng, known, rng.randint(1, 6))
     parts: list[str] = []
     if kept or rng.random() < 0.5:
         before = notes(kept) if kept else choose(rng, _TEXT["no_summary"])
@@ -82,6 +82,15 @@ def summary(rng: random.Random) -> Conversation:
     parts = [request, *parts] if rng.random() < 0.4 else [*parts, request]
     system = choose(rng, _TEXT["summary_system"]) if rng.random() < 0.6 else None
     return Conversation(system, [Turn("\n\n".join(parts), notes(list(known.values())))])
+
+
+def noting(rng: random.Random) -> Conversation:
+    """One exchange in, its facts out: what Parley's summarizer asks of this model."""
+    known: dict[str, facts.Fact] = {}
+    turns = _new_turns(rng, known, 1)
+    system = _TEXT["noting_system"] if rng.random() < 0.9 else None
+    asked = f"{_TEXT['noting_turns']}:\n{quoted(turns)}\n\n{_TEXT['noting_request']}"
+    return Conversation(system, [Turn(asked, notes(list(known.values())))])
 
 
 def _titled_fact(rng: random.Random, fact: facts.Fact) -> tuple[Turn, str]:

@@ -223,6 +223,81 @@ def reminded(rng: random.Random) -> Conversation:
     return chat.made
 
 
+def crowded(rng: random.Random) -> Conversation:
+    """Many facts of few kinds, as the prompts of a long chat hold them: in the notes, in turns,
+    some only in the passages quoted with the question; corrected here and there, then asked."""
+    drawn = facts.draw_alike(rng, rng.choice((3, 4, 6, 8, 12, 16)))
+    noted = drawn[: rng.randint(0, len(drawn))]
+    chat = _Chat(rng, _reminding(rng, noted) if noted else _system(rng, []), noted)
+    quotes = rng.random() < 0.6
+    for fact in drawn[len(noted) :]:
+        if quotes and rng.random() < 0.3:
+            continue
+        chat.known[fact.key] = fact
+        chat.add(fact.user_tells(rng), fact.acknowledged(rng))
+    for _ in range(rng.choice((0, 0, 1, 2, 4))):
+        turn = filler(rng)
+        chat.add(turn.user, turn.assistant)
+    known = list(chat.known.values())
+    for fact in rng.sample(known, rng.randint(0, (len(known) + 1) // 2)):
+        if rng.random() < 0.3:
+            chat.ask(fact)
+        chat.correct(fact.changed(rng))
+    asked = rng.sample(list(chat.known.values()), min(len(chat.known), rng.randint(2, 9)))
+    for fact in asked:
+        chat.ask(fact)
+    if quotes or not asked:
+        for fact in rng.sample(drawn, min(len(drawn), rng.choice((1, 1, 2, 3)))):
+            _ask_beside_quotation(chat, fact, drawn)
+    return chat.made
+
+
+def corrected(rng: random.Random) -> Conversation:
+    """A few facts, each of them changed, at times after it was asked; then what holds now."""
+    drawn = facts.draw_different(rng, rng.choice((1, 1, 2, 3)))
+    chat = _Chat(rng, _system(rng, []), [])
+    for fact in drawn:
+        chat.known[fact.key] = fact
+        chat.add(fact.user_tells(rng), fact.acknowledged(rng))
+    for fact in (*drawn, *rng.sample(drawn, rng.choice((0, 0, 1)))):
+        if rng.random() < 0.25:
+            chat.ask(chat.known[fact.key])
+        if rng.random() < 0.3:
+            turn = filler(rng)
+            chat.add(turn.user, turn.assistant)
+        chat.correct(chat.known[fact.key].changed(rng))
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        turn = filler(rng)
+        chat.add(turn.user, turn.assistant)
+    for fact in rng.sample(drawn, len(drawn)):
+        chat.ask(chat.known[fact.key])
+    return chat.made
+
+
+def _reminding(rng: random.Random, known: list[facts.Fact]) -> str:
+    """The system message as Parley builds it."""
+    heading = choose(rng, _TEXT["remembered"]) if rng.random() < 0.2 else _TEXT["summary"]
+    notes = f"{heading}:\n{condense.notes(known)}"
+    return f"{_TEXT['usual']}\n\n{notes}" if rng.random() < 0.8 else notes
+
+
+def _ask_beside_quotation(chat: _Chat, fact: facts.Fact, others: list[facts.Fact]) -> None:
+    """Ask `fact` with the turns that told it quoted before the question, among those of others."""
+    rng = chat.rng
+    passages = [Turn(fact.user_tells(rng), fact.acknowledged(rng))]
+    passages += [
+        Turn(other.user_tells(rng), other.acknowledged(rng))
+        for other in rng.sample(others, min(len(others), rng.choice((0, 1, 2, 3))))
+        if other.key != fact.key
+    ]
+    rng.shuffle(passages)
+    newest = chat.known.get(fact.key, fact)
+    if newest.value != fact.value:
+        passages.append(Turn(newest.user_corrects(rng), newest.acknowledged(rng)))
+    chat.known[fact.key] = newest
+    chat.add(f"{_quotation(rng, passages)}\n\n{newest.user_asks(rng)}", newest.answered(rng))
+
+
 def _quotation(rng: random.Random, passages: list[Turn]) -> str:
     number, lines = rng.randint(1, 40), [_TEXT["reminder"]]
     for passage in passages:
@@ -244,18 +319,24 @@ def drill(rng: random.Random) -> Conversation:
 def conversation(rng: random.Random) -> Conversation:
     """One conversation of any shape, in the proportions of the training text."""
     roll = rng.random()
-    if roll < 0.27:
+    if roll < 0.22:
         return mixed(rng)
-    if roll < 0.53:
+    if roll < 0.34:
         return planted(rng)
-    if roll < 0.55:
+    if roll < 0.36:
         return planted(rng, fillers=20)
-    if roll < 0.63:
+    if roll < 0.41:
         return reminded(rng)
-    if roll < 0.79:
+    if roll < 0.57:
+        return crowded(rng)
+    if roll < 0.68:
+        return corrected(rng)
+    if roll < 0.85:
         return drill(rng)
-    if roll < 0.97:
+    if roll < 0.92:
         return condense.summary(rng)
+    if roll < 0.97:
+        return condense.noting(rng)
     return condense.title(rng)
 
 

@@ -264,6 +264,22 @@ def draw_different(rng: random.Random, count: int) -> list[Fact]:
     return list(found.values())
 
 
+def draw_alike(rng: random.Random, count: int) -> list[Fact]:
+    """`count` facts that don't contradict each other, most of them of up to three families: what
+    is asked of one must not be answered with its neighbour's value."""
+    families = rng.choices(FAMILIES, _WEIGHTS, k=rng.choice((1, 2, 3)))
+    found: dict[str, Fact] = {}
+    for _ in range(2 * count):
+        family = rng.choice(families)
+        fact = Fact(family, family.subject(rng), family.value(rng))
+        found.setdefault(fact.key, fact)
+    for fact in draw_different(rng, count):
+        found.setdefault(fact.key, fact)
+    facts = list(found.values())[:count]
+    rng.shuffle(facts)
+    return facts
+
+
 def draw_name(rng: random.Random) -> Fact:
     """The user's own name."""
     return Fact(FAMILIES[0], "", person(rng))

@@ -15,15 +15,38 @@ LISTS: dict[str, list[str]] = {name: text.split() for name, text in read("words"
 _ONSETS = tuple("b br c cl d dr f fl g gr h j k kr l m n p pr r s sh sl st t tr v w y z".split())
 _NUCLEI = tuple("a e i o u a e i o ai ea oo ia".split())
 _CODAS = ("", "", "", "n", "r", "l", "s", "m", "x", "k", "t", "nd", "sk", "th", "v")
+_PLAIN = "bcdfghjklmnprstvwyz"
+_WHOLE = sorted(
+    {word.lower() for words in LISTS.values() for word in words if word.isalpha() and len(word) > 3}
+)
 _HELD_ONSETS = tuple("bl gl pl sn sw th fr gw zh".split())
 
 
 def invented(rng: random.Random, *, held_out: bool = False) -> str:
-    """A pronounceable word of two to four syllables; held-out ones begin as no trained one does."""
+    """A pronounceable word of two to four syllables; held-out ones begin as no trained one does.
+
+    Of the others some are plain pairs of a consonant and a vowel, and some put the ends of known
+    words together, so that no piece of a word goes with one neighbour alone.
+    """
+    roll = 1.0 if held_out else rng.random()
+    if roll < 0.2:
+        return "".join(rng.choice(_PLAIN) + rng.choice("aeiou") for _ in range(rng.randint(2, 4)))
+    if roll < 0.5:
+        return _spliced(rng)
     onsets = _HELD_ONSETS if held_out else _ONSETS
     first = rng.choice(onsets) + rng.choice(_NUCLEI) + rng.choice(_CODAS)
     rest = [rng.choice(_ONSETS) + rng.choice(_NUCLEI) for _ in range(rng.choice((1, 1, 2)))]
     return first + "".join(rest) + rng.choice(_CODAS)
+
+
+def _spliced(rng: random.Random) -> str:
+    """The beginning of one known word and the end of another."""
+    while True:
+        first, last = rng.sample(_WHOLE, 2)
+        middle = rng.choice(("", "", rng.choice("aeiou")))
+        word = first[: rng.randint(2, 4)] + middle + last[-rng.randint(2, 4) :]
+        if not word.startswith(_HELD_ONSETS):
+            return word
 
 
 def person(rng: random.Random) -> str:

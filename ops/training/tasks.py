@@ -76,14 +76,16 @@ def _operands(rng: random.Random) -> tuple[str, int, int, int]:
 
 
 def _worked(kind: str, a: int, b: int, result: int) -> str:
-    """The problem and its result; where a ten is carried or borrowed, by tens and ones between,
-    so that each figure follows from two figures."""
+    """The problem and its result; where there are tens, by tens and ones between, so that each
+    figure follows from two figures."""
     tens_a, ones_a, tens_b, ones_b = a - a % 10, a % 10, b - b % 10, b % 10
     between = ""
-    if kind == "+" and ones_a + ones_b > 9 and tens_a + tens_b:
+    if kind == "+" and tens_a + tens_b and ones_a + ones_b:
         between = f"{tens_a + tens_b} + {ones_a + ones_b} = "
     elif kind == "-" and ones_a < ones_b:
         between = f"{tens_a - tens_b} - {ones_b - ones_a} = "
+    elif kind == "-" and tens_a:
+        between = f"{tens_a - tens_b} + {ones_a - ones_b} = "
     return f"{a} {kind} {b} = {between}{result}."
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.training import facts, grammar, heldout, parley, tasks
+from ops.training import condense, conversations, facts, grammar, heldout, lexicon, parley, tasks
 from ops.training.__main__ import EVALUATION_EACH, EVALUATION_SEED
 from ops.training.conversations import normal, stream
 
@@ -84,6 +84,39 @@ def test_fact_changed_contradicts_and_differs(seed: int) -> None:
     other = fact.changed(rng)
     assert other.key == fact.key
     assert other.value != fact.value
+
+
+@given(seed=SEEDS)
+def test_facts_alike_are_as_many_as_asked_and_contradict_none(seed: int) -> None:
+    drawn = facts.draw_alike(random.Random(seed), 12)
+    assert len({fact.key for fact in drawn}) == 12
+
+
+@given(seed=SEEDS)
+def test_crowded_chat_answers_with_what_stands_before(seed: int) -> None:
+    made = conversations.crowded(random.Random(seed))
+    *earlier, last = made.turns
+    said = [made.system or "", *(text for t in earlier for text in (t.user, t.assistant))]
+    assert made.turns
+    for word in last.assistant.rstrip(".").split():
+        if word.isdecimal():
+            assert word in " ".join((*said, last.user))
+
+
+@given(seed=SEEDS)
+def test_noting_shows_one_exchange_as_the_summarizer_does(seed: int) -> None:
+    (turn,) = condense.noting(random.Random(seed)).turns
+    assert turn.user.startswith("New turns:\nUser: ")
+    assert turn.user.endswith("\n\nWrite the new summary.")
+    assert all(line.startswith("- ") for line in turn.assistant.splitlines())
+
+
+@given(seed=SEEDS)
+def test_invented_word_of_training_begins_as_no_held_out_one(seed: int) -> None:
+    rng = random.Random(seed)
+    onsets = ("bl", "gl", "pl", "sn", "sw", "th", "fr", "gw", "zh")
+    assert not lexicon.invented(rng).startswith(onsets)
+    assert lexicon.invented(rng, held_out=True).startswith(onsets)
 
 
 def test_parley_topics_have_distinct_answers_and_titles() -> None:
