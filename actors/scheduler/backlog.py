@@ -265,7 +265,7 @@ class Backlog:
 
     def rest_if_idle(self) -> None:
         """At the end of a busy period all who were served start from the same line again."""
-        if len(self) == 0 and self.running == 0:
+        if not (self.waiting or self.running or self.front):
             self.virtual = max(self.virtual, self.highest)
             self.users.clear()
             self._heap.clear()

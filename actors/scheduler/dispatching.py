@@ -134,11 +134,10 @@ class Dispatching:
         closed = self._closed()
         vacant = closed | pool.tiers.lower if now_ms < self._best_until_ms else closed
         waiting = [name for name in pool.tiers if pool.order.waiting(name)]
-        open_now = {doors: not doors.issuperset(waiting) for doors in (closed, vacant)}
         rooms = []
         for name, worker in well or found:
             doors = vacant if _keeps_vacant(worker) else closed
-            if open_now[doors]:
+            if not doors.issuperset(waiting):
                 rooms.append(self._room(name, worker, doors))
         return rooms
 

@@ -50,7 +50,7 @@ class FairOrder:
     ) -> None:
         self._costs = costs
         self._selection = Selection(slack, patience or Patience(), placing or Anywhere())
-        self._tiers: dict[str, Backlog] = {}
+        self._tiers = _ByTier()
         self._accounts: dict[str, Account] = {}
         self._virtual = 0
         self._waiting = 0
@@ -69,7 +69,7 @@ class FairOrder:
             tier = self._tiers.setdefault(name, Backlog(name, config.weight))
             self._weigh(tier, config.weight)
             self.limit(name, config.concurrency)
-        self._lightest = min(tiers, key=lambda name: tiers[name].weight)
+        self._tiers.lightest = min(tiers, key=lambda name: tiers[name].weight)
         self._costs = costs
 
     @staticmethod
@@ -90,7 +90,7 @@ class FairOrder:
 
     def push(self, run: Run, now_ms: int) -> None:  # noqa: ARG002
         """Let a run wait; one that was dispatched before keeps what its tokens cost."""
-        tier = self._tier_of(run.spec.tier)
+        tier = self._tiers[run.spec.tier]
         account = self._accounts.get(run.spec.run_id)
         if account is None or not account.restored:
             self._join(tier)
@@ -145,7 +145,7 @@ class FairOrder:
 
     def remove(self, run: Run) -> None:
         """Take out a waiting run, and close the account of one that was dispatched before."""
-        tier = self._tier_of(run.spec.tier)
+        tier = self._tiers[run.spec.tier]
         if tier.front.pop(run.spec.run_id, None) is not None:
             self._waiting -= 1
             account = self._accounts.pop(run.spec.run_id, None)
@@ -177,7 +177,7 @@ class FairOrder:
         """Take the run out and charge what is predicted; a run that goes on after a loss is
         charged for the output that is still to come, and not for computing its prompt again."""
         run_id = run.spec.run_id
-        tier = self._tier_of(run.spec.tier)
+        tier = self._tiers[run.spec.tier]
         account = self._accounts.get(run_id)
         if account is None or not account.restored:
             self._advance(tier)
@@ -208,9 +208,8 @@ class FairOrder:
 
     def _advance(self, tier: Backlog) -> None:
         """Move the virtual times on: one of this tier is dispatched."""
-        tiers = self._by_tag()
-        if tiers:
-            self._virtual = max(self._virtual, tiers[0].tag)
+        least = min((it.tag for it in self._tiers.values() if it.waiting or it.front), default=0)
+        self._virtual = max(self._virtual, least)
         tier.advance()
 
     def progressed(self, run: Run, tokens: int, now_ms: int) -> None:  # noqa: ARG002
@@ -260,7 +259,7 @@ class FairOrder:
     def places(self, run: Run) -> tuple[int, int]:
         """Return the place of a waiting run within its tier, and among all; 0 if it does not
         wait."""
-        tier = self._tier_of(run.spec.tier)
+        tier = self._tiers[run.spec.tier]
         if run.spec.run_id in tier.front:
             place = 1 + list(tier.front).index(run.spec.run_id)
             return place, place
@@ -278,7 +277,7 @@ class FairOrder:
     def lead(self, tier: str, user_id: str) -> tuple[int, int]:
         """Return how many runs of the tier would go before a new one of this user, and how many
         of all."""
-        own = self._tier_of(tier)
+        own = self._tiers[tier]
         user = own.users.get(user_id)
         tail = own.virtual if user is None else max(user.tail, own.virtual)
         waiting = 0 if user is None else len(user.waiting)
@@ -288,17 +287,17 @@ class FairOrder:
     def lag(self, tier: str, user_id: str) -> int:
         """Return how much cost lies between the tier's virtual time and the start tag of a run
         of this user that came now."""
-        own = self._tier_of(tier)
+        own = self._tiers[tier]
         user = own.users.get(user_id)
         return 0 if user is None else max(0, user.tail - own.virtual)
 
     def running(self, tier: str) -> int:
         """Return how many runs of the tier are on workers."""
-        return self._tier_of(tier).running
+        return self._tiers[tier].running
 
     def lag_of(self, run: Run) -> int:
         """Return the cost between the tier's virtual time and the start tag of a waiting run."""
-        tier = self._tier_of(run.spec.tier)
+        tier = self._tiers[run.spec.tier]
         user = tier.users.get(run.spec.user_id)
         if user is None or run.spec.run_id not in user.waiting:
             return 0
@@ -306,21 +305,21 @@ class FairOrder:
 
     def counts(self, tier: str, user_id: str) -> tuple[int, int]:
         """Return how many runs of the user wait, and how many are on workers."""
-        user = self._tier_of(tier).users.get(user_id)
+        user = self._tiers[tier].users.get(user_id)
         return (0, 0) if user is None else (len(user.waiting), user.running)
 
     def virtual(self, tier: str) -> int:
         """Return the tier's virtual time, in cost; it never falls."""
-        return self._tier_of(tier).virtual
+        return self._tiers[tier].virtual
 
     def longest(self, tier: str) -> Run | None:
         """Return the newest waiting run of the tier's user with the largest tail."""
-        user = self._tier_of(tier).longest()
+        user = self._tiers[tier].longest()
         return next(reversed(user.waiting.values())) if user is not None else None
 
     def waiting(self, tier: str) -> int:
         """Return how many runs of the tier wait."""
-        return len(self._tier_of(tier))
+        return len(self._tiers[tier])
 
     def first(self, limit: int) -> list[Run]:
         """Return up to `limit` waiting runs in the order of their start tags; without those of
@@ -348,7 +347,7 @@ class FairOrder:
         owners = {(account.tier, account.user_id) for account in accounts.values()}
         yield from self.tags.restore(tiers, users, owners)
         for run_id, account in accounts.items():
-            tier = self._tier_of(account.tier)
+            tier = self._tiers[account.tier]
             user = tier.user(account.user_id)
             user.running += 1
             tier.running += 1
@@ -373,9 +372,14 @@ class FairOrder:
                 tier.relist(user)
                 tier.left(user)
 
-    def _tier_of(self, name: str) -> Backlog:
-        tier = self._tiers.get(name)
-        return tier if tier is not None else self._tiers[self._lightest]
+
+class _ByTier(dict[str, Backlog]):
+    """Tiers by name; a name that is not configured stands for the lightest one."""
+
+    lightest = ""
+
+    def __missing__(self, name: str) -> Backlog:
+        return self[self.lightest]
 
 
 def _tag(tier: Backlog) -> int:

@@ -55,6 +55,9 @@ def place(
         fitting = kept
     if not fitting:
         return None
+    if len(fitting) == 1:
+        room, warm = fitting[0]
+        return Choice(run, room.worker, warm)
 
     def score(candidate: tuple[WorkerRoom, int]) -> tuple[int, int, int]:
         room, warm = candidate

@@ -108,8 +108,9 @@ class Pool:
         run.stage = "queued"
         run.queued_ms = now_ms
         run.skips = 0
-        if self.tiers.known(run.spec.tier) == self.tiers.best:
-            self.full = False
+        tier = self.tiers.known(run.spec.tier)
+        if self.full and tier == self.tiers.best and not self.order.waiting(tier):
+            self.full = False  # places that are vacant for it did not count until now
         self.placed.pop(run.spec.run_id, None)
         self.order.push(run, now_ms)
         if self.gate is not None:

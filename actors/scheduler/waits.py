@@ -77,6 +77,10 @@ class _Speed:
         self.backlogged = backlogged
 
 
+_STILL = _Speed()
+"""Of a tier that was never looked at; not to be changed."""
+
+
 class Waits:
     """Measures, from one look to the next, how fast those who wait are served. What is old
     counts half after ten to twenty seconds of backlog; time without a backlog says nothing and
@@ -148,7 +152,7 @@ class Waits:
 
     def turn_us(self, tier: str) -> int:
         """Return the time between two dispatches of the tier while it waits, in microseconds."""
-        speed = self._speeds.get(tier, _Speed())
+        speed = self._speeds.get(tier, _STILL)
         assumed_us = _BELIEVED * self._gap_us()
         return (speed.over_ms * 1_000 + assumed_us) // (speed.dispatches + _BELIEVED)
 
