@@ -1,5 +1,6 @@
 """The gate: who is let in, who gives way, and what is done to a run."""
 
+from collections import Counter
 from dataclasses import replace as with_changes
 from typing import Any
 
@@ -149,6 +150,18 @@ def test_a_flood_is_refused_by_its_own_backlog_and_a_newcomer_is_not() -> None:
     newcomer = desk.ask("ann")
     assert newcomer.problem is None
     assert newcomer.wait_ms is not None and newcomer.wait_ms <= 3_000
+
+
+def test_a_user_with_ten_thousand_chats_waits_for_few_of_them_and_holds_up_nobody() -> None:
+    desk = Desk()
+    desk.fill(1, "flood")
+    desk.look(50)
+    fates = Counter(desk.submit(desk.run("flood")) for _ in range(10_000))
+    assert set(fates) == {"waits", "rate_limited"}
+    assert fates["waits"] <= 60_000 * 125 // 100 // desk.service_ms
+    assert len(desk.gate.admission.promises) <= 256
+    assert desk.submit(desk.run("ann")) == "waits"
+    assert "ann" in {run.spec.user_id for run in desk.order.first(2)}
 
 
 def test_newcomers_wait_for_one_another_and_are_refused_at_the_hard_limit() -> None:

@@ -4,7 +4,8 @@ import gc
 import random
 import weakref
 
-from actors.scheduler.accounts import UserState
+from actors.scheduler.accounts import TierState, UserState
+from actors.scheduler.backlog import SCALE
 from actors.scheduler.config import BudgetConfig, SchedulerConfig, TierConfig
 from actors.scheduler.journal import JournalEntry, Recollection
 from actors.scheduler.machine import SchedulerMachine
@@ -146,6 +147,28 @@ def test_tags_charges_and_budgets_survive_a_crash_to_the_unit() -> None:
         assert before is not None and after is not None
         assert after.ledger.totals() == before.ledger.totals()
         assert after.ledger.totals().balanced
+
+
+def test_tags_of_ten_years_of_service_are_charged_and_stored_to_the_unit() -> None:
+    charged = 64 * 10 * 366 * 86_400 * 1_000_000
+    tag, rest = divmod(charged * SCALE, 7)
+    old = TierState("paid", 7, tag, rest, charged, charged, charged, waiting=False)
+    entry = decode(encode(JournalEntry(term=1, number=1, virtual=tag, tiers=(old,))), JournalEntry)
+    term = Term(3, 0, Recollection([entry]))
+    term.report(1_000)
+    held = {number: spec(number, f"user_{number % 3}", "paid") for number in range(1, 31)}
+    for number, run in held.items():
+        term.tell(RunSubmitted(run, number), 1_000 + number)
+    for run_id in sorted(term.on_worker):
+        term.settle(run_id, 37, 2_000)
+    for number in term.settled:
+        del held[number]
+    fair = term.machine._pool.fair
+    assert fair is not None
+    tier = fair._tiers["paid"]
+    assert tag > 1 << 64 and tier.charged > charged
+    assert tier.tag * tier.weight + tier.rest == SCALE * tier.charged
+    assert take_over(term, held, 3_000).tags() == term.tags()
 
 
 def test_queue_goes_on_in_its_order_after_a_crash() -> None:
