@@ -14,6 +14,7 @@ from ops.bench.memory.cli import memory, retrieval
 from ops.bench.report import Pair, table
 from ops.bench.schedule.cli import schedule
 from ops.bench.schedule.fairness import fairness
+from ops.bench.schedule.free_load import free_load
 from ops.bench.scheduler import scheduler
 from ops.bench.servers import api_key, parley_stack, vllm_server
 from ops.model_files import ModelFiles, find_model
@@ -29,6 +30,7 @@ def bench() -> None:
 bench.add_command(affinity)
 bench.add_command(schedule)
 bench.add_command(fairness)
+bench.add_command(free_load)
 bench.add_command(scheduler)
 bench.add_command(memory)
 bench.add_command(retrieval)

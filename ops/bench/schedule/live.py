@@ -4,17 +4,29 @@ lengths are exact; answers of an exact length out."""
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import httpx
 from httpx_sse import EventSource, aconnect_sse
 
 from ops.bench.client import BenchFailed
 
+_T = TypeVar("_T")
+
 _TIMEOUT_S = 300.0
 _TRIES_MAX = 20
 _TOKENS = range(300, 4_000)
+_NO_PLACE = ("at_capacity", "rate_limit_exceeded")
+
+
+class NoPlace(BenchFailed):
+    """A prompt was told to come again, `after_s` seconds later."""
+
+    def __init__(self, detail: str, after_s: float) -> None:
+        super().__init__(detail)
+        self.after_s = after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +76,55 @@ class Caller:
 
         Raises BenchFailed if one is refused for good or breaks off.
         """
+        return await self._all(asks, self._answered)
+
+    async def offer(self, asks: Sequence[Ask]) -> list[Answered | None]:
+        """As `play`, but who is refused for the moment does not come again: None.
+
+        Raises BenchFailed if one is refused for good or breaks off.
+        """
+        return await self._all(asks, self._answered_or_not)
+
+    async def _all(
+        self,
+        asks: Sequence[Ask],
+        ask_one: Callable[[httpx.AsyncClient, Ask, list[int]], Awaitable[_T]],
+    ) -> list[_T]:
         self._begun_s = time.monotonic()
         limits = httpx.Limits(max_connections=None)
+
+        async def timed(ask: Ask) -> _T:
+            prompt = self._chance.choices(_TOKENS, k=ask.prompt_tokens)
+            await asyncio.sleep(max(0.0, self._begun_s + ask.at_s - time.monotonic()))
+            return await ask_one(http, ask, prompt)
+
         async with httpx.AsyncClient(
             base_url=self._base_url, timeout=_TIMEOUT_S, limits=limits
         ) as http:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._timed(http, ask)) for ask in asks]
+                tasks = [group.create_task(timed(ask)) for ask in asks]
             return [task.result() for task in tasks]
 
-    async def _timed(self, http: httpx.AsyncClient, ask: Ask) -> Answered:
-        prompt = self._chance.choices(_TOKENS, k=ask.prompt_tokens)
-        await asyncio.sleep(max(0.0, self._begun_s + ask.at_s - time.monotonic()))
-        return await self._answered(http, ask, prompt)
-
     async def _answered(self, http: httpx.AsyncClient, ask: Ask, prompt: list[int]) -> Answered:
+        sent_s = time.monotonic() - self._begun_s
+        for _ in range(_TRIES_MAX):
+            try:
+                return await self._tried(http, ask, prompt, sent_s)
+            except NoPlace as refused:
+                await asyncio.sleep(refused.after_s)
+        raise BenchFailed(f"A prompt was refused {_TRIES_MAX} times.")
+
+    async def _answered_or_not(
+        self, http: httpx.AsyncClient, ask: Ask, prompt: list[int]
+    ) -> Answered | None:
+        try:
+            return await self._tried(http, ask, prompt, time.monotonic() - self._begun_s)
+        except NoPlace:
+            return None
+
+    async def _tried(
+        self, http: httpx.AsyncClient, ask: Ask, prompt: list[int], sent_s: float
+    ) -> Answered:
         body = {
             "model": self._model,
             "prompt": prompt,
@@ -88,30 +134,31 @@ class Caller:
             "stream": True,
         }
         headers = {"Authorization": f"Bearer {self._keys[ask.user]}"}
-        sent_s = time.monotonic() - self._begun_s
-        for _ in range(_TRIES_MAX):
-            async with aconnect_sse(
-                http, "POST", "/v1/completions", json=body, headers=headers
-            ) as source:
-                status = source.response.status_code
-                if status < 300:
-                    first_s = await self._first_token_s(source)
-                    return Answered(ask, sent_s, first_s, time.monotonic() - self._begun_s)
-                await source.response.aread()
-                if status not in (429, 503):
-                    break
-                again_s = float(source.response.headers.get("retry-after", "1"))
-            await asyncio.sleep(again_s)
-        raise BenchFailed(f"A prompt was refused: {source.response.text[:200]}")
+        async with aconnect_sse(
+            http, "POST", "/v1/completions", json=body, headers=headers
+        ) as source:
+            response = source.response
+            if response.status_code < 300:
+                first_s = await self._first_token_s(source)
+                return Answered(ask, sent_s, first_s, time.monotonic() - self._begun_s)
+            await response.aread()
+            detail = f"A prompt was refused: {response.text[:200]}"
+            if response.status_code in (429, 503):
+                raise NoPlace(detail, float(response.headers.get("retry-after", "1")))
+            raise BenchFailed(detail)
 
     async def _first_token_s(self, source: EventSource) -> float:
-        """Read an answer to its end; return when its first token came."""
+        """Read an answer to its end; return when its first token came. One that gave way while
+        it waited may come again."""
         first_s = 0.0
         async for event in source.aiter_sse():
             if event.data == "[DONE]":
                 break
             if "error" in (said := event.json()):
-                raise BenchFailed(f"An answer failed: {said['error']}")
+                detail = f"An answer failed: {said['error']}"
+                if said["error"].get("code") in _NO_PLACE:
+                    raise NoPlace(detail, 1.0)
+                raise BenchFailed(detail)
             first_s = first_s or time.monotonic() - self._begun_s
         if not first_s:
             raise BenchFailed("An answer ended without a token.")
