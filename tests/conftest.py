@@ -9,6 +9,8 @@ from actors.runtime.clock import ManualClock, SystemClock
 from actors.runtime.nats_bus import NatsBus
 from tests.support.nats import NatsNode, nats_node
 
+pytest.register_assert_rewrite("tests.chaos.scene")
+
 
 @pytest.fixture
 def manual_clock() -> ManualClock:

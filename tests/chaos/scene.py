@@ -3,12 +3,12 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ops.chaos.operator import Operator, looking_at
-from ops.chaos.people import Person, person
+from ops.chaos.people import Person, Story, person
 from ops.chaos.stack import RunningStack
 
 ROUNDS = int(os.environ.get("PARLEY_CHAOS_ROUNDS", "2"))
@@ -57,3 +57,16 @@ async def scene(stack: RunningStack, nats: str = "") -> AsyncIterator[Scene]:
         while await guest.readiness() != 200:  # noqa: ASYNC110 - another process's state
             await asyncio.sleep(0.05)
         yield Scene(stack, guest, operator)
+
+
+async def exactly_told(at: Scene, stories: Sequence[Story], expected: str) -> int:
+    """Check every story, and return the longest silence in any."""
+    for story in stories:
+        await story.ended()
+        assert story.end == "run.completed"
+        assert story.text == expected
+        stored = await at.guest.stored(story)
+        assert (stored["status"], stored["content"]) == ("complete", expected)
+        await at.operator.audit(story)
+    await at.operator.idle()
+    return max(story.gap_ms for story in stories)

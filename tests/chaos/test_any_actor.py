@@ -4,7 +4,6 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Sequence
 
 import httpx
 import pytest
@@ -13,25 +12,12 @@ from ops.chaos.figures import Report
 from ops.chaos.people import Story
 from ops.chaos.stack import RunningStack
 from ops.supervision import leftovers
-from tests.chaos.scene import PROMPT, SIMULATED, SOME_ROUNDS, Scene, scene
+from tests.chaos.scene import PROMPT, SIMULATED, SOME_ROUNDS, Scene, exactly_told, scene
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(480)]
 TOKENS = 120
 CHATS = 4
 ROLES = ("session", "scheduler", "edge", "nats", "gpu")
-
-
-async def exactly_told(at: Scene, stories: Sequence[Story], expected: str) -> int:
-    """Check every story, and return the longest silence in any."""
-    for story in stories:
-        await story.ended()
-        assert story.end == "run.completed"
-        assert story.text == expected
-        stored = await at.guest.stored(story)
-        assert (stored["status"], stored["content"]) == ("complete", expected)
-        await at.operator.audit(story)
-    await at.operator.idle()
-    return max(story.gap_ms for story in stories)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -10,8 +10,7 @@ import pytest
 
 from ops.chaos.figures import Report
 from ops.chaos.stack import RunningStack
-from tests.chaos.scene import PROMPT, SIMULATED, Scene, scene
-from tests.chaos.test_any_actor import exactly_told
+from tests.chaos.scene import PROMPT, SIMULATED, Scene, exactly_told, scene
 from tests.support.cassandra import CassandraNode, PartMissing, run_cassandra
 from tests.support.waiting import until
 

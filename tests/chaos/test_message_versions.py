@@ -18,8 +18,7 @@ from ops.chaos.figures import Report
 from ops.chaos.people import Person, person
 from ops.chaos.stack import RunningStack
 from ops.ports import free_port
-from tests.chaos.scene import PROMPT, Scene, scene
-from tests.chaos.test_any_actor import exactly_told
+from tests.chaos.scene import PROMPT, Scene, exactly_told, scene
 from tests.chaos.test_resume import ready
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(300)]

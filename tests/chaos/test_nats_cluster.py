@@ -9,8 +9,7 @@ from ops.chaos.faults import OF_A_CLUSTER, Fault, inflict
 from ops.chaos.figures import Report
 from ops.chaos.nats_cluster import NatsCluster, nats_cluster
 from ops.chaos.stack import RunningStack
-from tests.chaos.scene import PROMPT, SIMULATED, scene
-from tests.chaos.test_any_actor import exactly_told
+from tests.chaos.scene import PROMPT, SIMULATED, exactly_told, scene
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(480)]
 TOKENS = 200

@@ -10,8 +10,7 @@ from ops.chaos import rude
 from ops.chaos.faults import targets
 from ops.chaos.figures import Report
 from ops.chaos.stack import RunningStack
-from tests.chaos.scene import PROMPT, Scene, scene
-from tests.chaos.test_any_actor import exactly_told
+from tests.chaos.scene import PROMPT, Scene, exactly_told, scene
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(480)]
 TOKENS = 200
