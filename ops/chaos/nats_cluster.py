@@ -69,13 +69,13 @@ class NatsNode:
 class NatsCluster:
     """Servers that replicate each other's streams."""
 
-    def __init__(self, home: Path, size: int) -> None:
+    def __init__(self, home: Path, size: int, host: str = "127.0.0.1") -> None:
         routes = [free_port() for _ in range(size)]
         self.nodes: dict[str, NatsNode] = {}
         for index in range(size):
             name, port = f"n{index + 1}", free_port()
             config = home / f"{name}.conf"
-            config.write_text(_config(home, name, port, index, routes))
+            config.write_text(_config(home, name, host, port, index, routes))
             self.nodes[name] = NatsNode(name, config, port)
 
     @property
@@ -150,10 +150,10 @@ def _is_whole(cluster: dict[str, object], size: int) -> bool:
     )
 
 
-def _config(home: Path, name: str, port: int, index: int, routes: list[int]) -> str:
+def _config(home: Path, name: str, host: str, port: int, index: int, routes: list[int]) -> str:
     lines: dict[str, object] = {
         "server_name": name,
-        "host": "127.0.0.1",
+        "host": host,
         "port": port,
         "max_payload": MAX_PAYLOAD,
         "max_pending": 67_108_864,
@@ -161,20 +161,21 @@ def _config(home: Path, name: str, port: int, index: int, routes: list[int]) -> 
         "write_deadline": "5s",
         "logfile": str(home / f"{name}.log"),
         "jetstream": {"store_dir": str(home / name), "sync_interval": "1s"},
-        "cluster": {
+    }
+    if len(routes) > 1:
+        lines["cluster"] = {
             "name": "parley",
             "listen": f"127.0.0.1:{routes[index]}",
             "routes": [f"nats://127.0.0.1:{route}" for route in routes],
-        },
-    }
+        }
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in lines.items())
 
 
 @contextmanager
-def nats_cluster(home: Path, size: int = 3) -> Iterator[NatsCluster]:
-    """Run a cluster; end it at the end."""
+def nats_cluster(home: Path, size: int = 3, host: str = "127.0.0.1") -> Iterator[NatsCluster]:
+    """Run a cluster (one server: alone) that listens at `host`; end it at the end."""
     home.mkdir(parents=True, exist_ok=True)
-    cluster = NatsCluster(home, size)
+    cluster = NatsCluster(home, size, host)
     try:
         for node in cluster.nodes.values():
             node.start()

@@ -101,15 +101,17 @@ class RunningStack:
         _wait_gone(children)
         return code
 
-    def beside(self, role: Role, actor_id: str, *more: str) -> "subprocess.Popen[bytes]":
-        """Start one more actor of a role, with the stack's own settings and `more` words; it
-        belongs to the caller."""
+    def beside(
+        self, role: Role, actor_id: str, *more: str, prefix: Sequence[str] = ()
+    ) -> "subprocess.Popen[bytes]":
+        """Start one more actor of a role, with the stack's own settings and `more` words, the
+        command after `prefix`; it belongs to the caller."""
         known = {setting.flag for setting in flags_of(role)}
         pairs = zip(self._words[::2], self._words[1::2], strict=True)
         words = [word for flag, value in pairs if flag in known for word in (flag, value)]
         home = ("--home", str(self.home), "--id", actor_id)
         return subprocess.Popen(
-            [sys.executable, "-m", "ops.cli", role, *home, *words, *more],
+            [*prefix, sys.executable, "-m", "ops.cli", role, *home, *words, *more],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=_ROOT,

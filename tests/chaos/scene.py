@@ -11,7 +11,8 @@ from ops.chaos.operator import Operator, looking_at
 from ops.chaos.people import Person, Story, person
 from ops.chaos.stack import RunningStack
 
-ROUNDS = int(os.environ.get("PARLEY_CHAOS_ROUNDS", "2"))
+DEFAULT_ROUNDS = 2
+ROUNDS = int(os.environ.get("PARLEY_CHAOS_ROUNDS", DEFAULT_ROUNDS))
 SEED = int(os.environ.get("PARLEY_CHAOS_SEED") or 0) or random.SystemRandom().randrange(1, 10**6)
 SIMULATED = (
     "--engine", "sim", "--engine-arg", "step_ms=20", "--engine-arg", "eos_every=0", "--gpus", "2",
