@@ -1,4 +1,4 @@
-"""Talks to the small model on the page as a new user might, once and without a second try:
+"""Talks to the small model on the page as a new user might; what it says is written as it comes:
 `python -m tests.e2e.transcript http://127.0.0.1:8000 TRANSCRIPT.md PICTURE.png`.
 
 Writes what was said, and a picture of the end. Needs a running stack with the small model and the
