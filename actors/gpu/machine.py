@@ -99,6 +99,8 @@ class GpuMachine:
                 return self._answering.output(message, now_ms)
             case Appended():
                 return self._answering.appended(message, now_ms)
+            case Tick() if self._state == "stopped":
+                return []  # it has said goodbye
             case Tick():
                 self._load = message.load
                 self._rates.tick(now_ms)

@@ -181,14 +181,16 @@ async def test_chat_that_is_not_all_loaded_is_printed_whole_by_its_key(guest: Pe
     for number in range(1001, 1061):
         reply = await guest.sends_behind_the_page(f"Question number {number}", max_tokens=1)
         assert reply.status == 200, await reply.text()
-    await page.add_init_script("window.print = () => { window.paper = true; };")
+    await page.add_init_script(
+        "window.print = () => { document.documentElement.dataset.paper = 'yes'; };"
+    )
     await page.reload()
     await expect(page.get_by_text("Question number 1060")).to_be_visible()
     await expect(page.locator(".earlier")).to_be_attached()
     text = await printed(guest)
     assert "Ctrl P prints them all" in text and "Question number 1001" not in text
     await page.keyboard.press("Control+p")
-    await page.wait_for_function("window.paper === true")
+    await expect(page.locator("html[data-paper]")).to_be_attached()
     text = await printed(guest)
     assert "Ctrl P prints them all" not in text
     assert all(f"Question number {number}" in text for number in range(1000, 1061))

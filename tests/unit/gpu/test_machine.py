@@ -571,10 +571,12 @@ def test_slots_are_never_more_than_the_engine_has() -> None:
 
 
 def test_drain_of_an_idle_worker_stops_it() -> None:
-    effects = Rig().give(Drain())
+    rig = Rig()
+    effects = rig.give(Drain())
     assert effects[-1] == Stop()
     assert [message.state for message in _told(effects)[:-1]] == ["draining", "stopped"]
     assert _told(effects)[-1] == WorkerGone(worker="gpu_1", incarnation=7, reason="drained")
+    assert rig.give(Tick(EngineLoad())) == (), "it has said goodbye"
 
 
 def test_drain_waits_for_the_last_run() -> None:
