@@ -86,27 +86,27 @@ class BusRunWriter:
         """
         if self._clock.monotonic_ms() - self._claimed_ms >= self._renew_ms:
             await self._renew()
-        may_move = self._beside is not None and not self._moved
-        hold = self._hold
+        patience_s = MOVE_AFTER_S if self._may_move else TRY_TIMEOUT_S
         try:
-            return await hold.store(
-                _under(hold, entry), MOVE_AFTER_S if may_move else TRY_TIMEOUT_S
-            )
+            return await self._hold.store(_under(self._hold, entry), patience_s)
         except WrongSequence:
             pass
         except BusUnavailable:
-            if may_move:
-                await self._move()
+            await self._move()
         return await self._settle(entry)
+
+    @property
+    def _may_move(self) -> bool:
+        return self._beside is not None and not self._moved
 
     async def _move(self) -> bool:
         """Go on in the sibling, from the entry on that home did not acknowledge: should home
-        have it all the same, the two are one. Returns False where that can't be had either, or
-        all is out of reach: home may answer when it is back.
+        have it all the same, the two are one. Returns False where there is none to go to, where
+        that can't be had either, or all is out of reach: home may answer when it is back.
 
         Raises Fenced: a newer attempt has been there.
         """
-        if self._beside is None or not self._claimer.connected:
+        if self._beside is None or self._moved or not self._claimer.connected:
             return False
         if self._sibling is None:
             try:
@@ -136,7 +136,7 @@ class BusRunWriter:
                 if self._clock.monotonic_ms() >= give_up_ms:
                     metrics.log_settled.labels("unknown").inc()
                     raise
-                if not self._moved and await self._move():
+                if await self._move():
                     continue
                 await self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, 0.5)

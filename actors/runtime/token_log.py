@@ -65,19 +65,20 @@ class BusTokenLog:
         Raises Fenced (a higher attempt holds it, or `expect_epoch` was wrong), BusUnavailable.
         """
         claimer = Claimer(self._bus, self._clock, writer, attempt)
-        beside = sibling_of(run_id) if self._siblings or moved else None
-        if moved and beside is not None:
-            hold = await claimer.take(beside, expect_epoch)
+        if moved:
+            hold = await claimer.take(sibling_of(run_id), expect_epoch)
             return BusRunWriter(claimer, self._clock, hold, moved=True, renew_ms=self._renew_ms)
         hold = await claimer.take(home_of(run_id), expect_epoch)
+        beside = sibling_of(run_id) if self._siblings else None
         sibling = None
         if beside is not None and expect_epoch is None and not hold.first:
             sibling = await claimer.take(beside, None)
-            moved = await sibling.has_entries()
+            if await sibling.has_entries():
+                hold, moved = sibling, True
         return BusRunWriter(
             claimer,
             self._clock,
-            sibling if moved and sibling is not None else hold,
+            hold,
             moved=moved,
             beside=beside,
             sibling=sibling,

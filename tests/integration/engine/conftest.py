@@ -1,7 +1,5 @@
 """The engines that the suite runs on: simulated, and vLLM, started once for the session."""
 
-import gc
-import warnings
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,6 +11,7 @@ from actors.gpu.vllm_engine import VllmEngine
 from actors.runtime.clock import SystemClock
 from contracts.ports.engine import Engine
 from tests.support.random_model import CONTEXT, SPECIAL, VOCABULARY, random_llama
+from tests.support.real_vllm import started
 
 KV_TOKENS = 65_536
 ENGINE_ARGS = {"max_num_seqs": 32, "num_gpu_blocks_override": KV_TOKENS // 32}
@@ -29,16 +28,8 @@ def _mirrored(engine: Engine) -> None:
 async def vllm() -> AsyncIterator[VllmEngine]:
     engine = VllmEngine(random_llama(), ENGINE_ARGS)
     _mirrored(engine)
-    with warnings.catch_warnings():
-        # torch and vLLM warn of their own affairs while they are imported.
-        warnings.simplefilter("ignore")
-        await engine.start(lambda _: None)
-    yield engine
-    with warnings.catch_warnings():
-        # vLLM leaves contexts of ZeroMQ to the garbage collector.
-        warnings.simplefilter("ignore")
-        await engine.close()
-        gc.collect()
+    async with started(engine):
+        yield engine
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,10 +1,8 @@
 """One suite for every embedder."""
 
-import gc
 import math
 import random
 import struct
-import warnings
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -17,6 +15,7 @@ from actors.runtime.tokenizer import HfTextCodec
 from contracts.errors import EngineDead, EngineRefused
 from contracts.ports.embedder import Embedder
 from tests.support.random_model import CONTEXT, HIDDEN, VOCABULARY, random_llama
+from tests.support.real_vllm import started
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
@@ -24,16 +23,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def vllm_embedder() -> AsyncIterator[VllmEmbedder]:
     embedder = VllmEmbedder(random_llama(), {"max_num_seqs": 32, "num_gpu_blocks_override": 256})
-    with warnings.catch_warnings():
-        # torch and vLLM warn of their own affairs while they are imported.
-        warnings.simplefilter("ignore")
-        await embedder.start(lambda _: None)
-    yield embedder
-    with warnings.catch_warnings():
-        # vLLM leaves contexts of ZeroMQ to the garbage collector.
-        warnings.simplefilter("ignore")
-        await embedder.close()
-        gc.collect()
+    async with started(embedder):
+        yield embedder
 
 
 def simulated(**faults: int) -> SimEmbedder:

@@ -1,9 +1,7 @@
 """Pictures in prompts: one suite for every engine that sees (ADR 0027)."""
 
 import asyncio
-import gc
 import itertools
-import warnings
 from collections.abc import AsyncIterator
 
 import pytest
@@ -20,6 +18,7 @@ from contracts.runs import Sampling
 from tests.support.pictures import chequered, plain, png
 from tests.support.random_model import CONTEXT, SPECIAL, VOCABULARY
 from tests.support.random_sight import IMAGE_TOKEN_ID, PICTURE_TOKENS, random_idefics
+from tests.support.real_vllm import started
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
@@ -32,16 +31,8 @@ _numbers = itertools.count()
 async def seeing_vllm() -> AsyncIterator[VllmEngine]:
     arguments = {"max_num_seqs": 8, "num_gpu_blocks_override": 512}
     engine = VllmEngine(random_idefics(), arguments, pictures_max=3)
-    with warnings.catch_warnings():
-        # torch and vLLM warn of their own affairs while they are imported.
-        warnings.simplefilter("ignore")
-        await engine.start(lambda _: None)
-    yield engine
-    with warnings.catch_warnings():
-        # vLLM leaves contexts of ZeroMQ to the garbage collector.
-        warnings.simplefilter("ignore")
-        await engine.close()
-        gc.collect()
+    async with started(engine):
+        yield engine
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
