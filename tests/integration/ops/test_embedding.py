@@ -29,13 +29,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         assert running.end() == 0, running.said
 
 
-@pytest.fixture
-def guest(stack: RunningStack) -> Iterator[Guest]:
-    client = Guest(stack)
-    yield client
-    client.close()
-
-
 def counted(stack: RunningStack, actor: str, name: str) -> float:
     """Return a counter of an actor, 0 if it has not counted yet."""
     targets = msgspec.json.decode((stack.home / "prometheus.json").read_bytes())

@@ -27,13 +27,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         assert running.end() == 0, running.said
 
 
-@pytest.fixture
-def guest(stack: RunningStack) -> Iterator[Guest]:
-    client = Guest(stack)
-    yield client
-    client.close()
-
-
 def shown(guest: Guest, data: bytes, tokens: int = 40) -> str:
     """Return what the model says of a picture."""
     file_id = guest.upload("a.png", data)

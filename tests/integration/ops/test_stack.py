@@ -38,13 +38,6 @@ def undisturbed(stack: RunningStack) -> str:
     return answer.text
 
 
-@pytest.fixture
-def guest(stack: RunningStack) -> Iterator[Guest]:
-    client = Guest(stack)
-    yield client
-    client.close()
-
-
 def test_ready_is_said_after_every_part_and_names_the_simulation(stack: RunningStack) -> None:
     lines = stack.said.splitlines()
     assert lines[-1] == f"ready {stack.url}"
