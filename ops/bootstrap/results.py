@@ -19,7 +19,6 @@ class Outcome:
     problem: str = ""
     note: str = ""
     failures: list[str] = field(default_factory=list)
-    unsteady: list[str] = field(default_factory=list)
     could_not_run: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -30,16 +29,6 @@ class Outcome:
         if self.passed:
             return "ok"
         return "skipped" if self.skipped else "empty"
-
-    def try_again(self, again: "Outcome") -> None:
-        """Take in a second run of what failed: what passed in it is unsteady, not failed. A
-        second run that is itself not good, or didn't run all of them, changes nothing."""
-        if again.problem or again.skipped or again.passed + again.failed != self.failed:
-            return
-        self.unsteady = [name for name in self.failures if name not in again.failures]
-        self.failures = again.failures
-        self.failed = again.failed
-        self.passed += again.passed
 
 
 def read_junit(file: Path, outcome: Outcome) -> None:
@@ -85,9 +74,6 @@ def table(outcomes: Sequence[Outcome]) -> str:
     failures = [f"  {o.stage}: {name}" for o in outcomes for name in o.failures]
     if failures:
         lines += ["", "failed:", *failures]
-    unsteady = [f"  {o.stage}: {name}" for o in outcomes for name in o.unsteady]
-    if unsteady:
-        lines += ["", "unsteady (failed, then passed alone; each is a fault to find):", *unsteady]
     unable = [
         f"  {o.stage}: {reason} ({count} {'test' if count == 1 else 'tests'})"
         for o in outcomes
@@ -104,6 +90,4 @@ def closing_line(outcomes: Sequence[Outcome]) -> str:
     passed = sum(o.passed for o in outcomes)
     failed = sum(max(o.failed, 1 if o.problem else 0) for o in outcomes)
     skipped = sum(o.skipped for o in outcomes)
-    unsteady = sum(len(o.unsteady) for o in outcomes)
-    among = f" ({unsteady} unsteady)" if unsteady else ""
-    return f"{passed} passed{among}, {failed} failed, {skipped} skipped"
+    return f"{passed} passed, {failed} failed, {skipped} skipped"

@@ -26,8 +26,6 @@ INTERRUPT_S = 25.0
 BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core")
 CANNOT_START = 127  # as a shell says it
 NO_TESTS_COLLECTED = 5  # pytest's exit status
-AGAIN_MAX = 5  # more failures of one stage than this are not chance
-STRICT = "PARLEY_TEST_STRICT"  # set: nothing is tried again
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,6 @@ class Stage:
     suite: str = ""
     # How pytest spreads the tests over processes; in one if empty.
     spread: tuple[str, ...] = ()
-    # Real processes in real time: a failure may be the machine's. Few failures are tried again.
-    timed: bool = False
 
 
 _ALL_CORES = ("--numprocesses", "logical")
@@ -55,9 +51,9 @@ STAGES = (
     Stage("unit", 360, suite="tests/unit", spread=_ALL_CORES),
     Stage("property", 240, suite="tests/property", spread=_ALL_CORES),
     Stage("simulation", 360, suite="tests/simulation", spread=_ALL_CORES),
-    Stage("integration", 1200, suite="tests/integration", spread=_FEW, timed=True),
-    Stage("chaos", 900, suite="tests/chaos", timed=True),
-    Stage("e2e", 600, suite="tests/e2e", timed=True),
+    Stage("integration", 1200, suite="tests/integration", spread=_FEW),
+    Stage("chaos", 900, suite="tests/chaos"),
+    Stage("e2e", 600, suite="tests/e2e"),
 )
 
 
@@ -145,35 +141,20 @@ def run_checks(stage: Stage, outcome: Outcome) -> None:
 
 
 def run_suite(stage: Stage, outcome: Outcome) -> None:
-    """Runs one directory of pytest suites and reads its report. Where the suite runs in real
-    time, the few tests that failed run once more, alone; one that passes then is named as
-    unsteady, with the output of its failure above."""
+    """Runs one directory of pytest suites and adds what its report says to `outcome`. Nothing
+    is tried again: a test that fails now and then has found something."""
     folder = ROOT / stage.suite
     if not any(folder.rglob("test_*.py")):
         print(f"{stage.suite} has no tests yet")
         return
-    deadline = time.monotonic() + stage.limit_s
-    pytest_run(stage, outcome, stage.limit_s, *stage.spread)
-    if not stage.timed or outcome.problem or not 0 < outcome.failed <= AGAIN_MAX:
-        return
-    if os.environ.get(STRICT):
-        return
-    end_descendants()
-    again = Outcome(stage.name)
-    pytest_run(stage, again, deadline - time.monotonic(), "--last-failed", "--lfnf=none")
-    outcome.try_again(again)
-
-
-def pytest_run(stage: Stage, outcome: Outcome, limit_s: float, *options: str) -> None:
-    """Runs pytest on the stage's suite and adds what its report says to `outcome`."""
     report = REPORTS / f"{stage.name}.xml"
     report.unlink(missing_ok=True)
     usual = ("-q", "-rs", "--continue-on-collection-errors", f"--junitxml={report}")
-    status = attempt(("pytest", *usual, *options, stage.suite), ROOT, limit_s)
+    status = attempt(("pytest", *usual, *stage.spread, stage.suite), ROOT, stage.limit_s)
     if report.is_file():
         read_junit(report, outcome)
     if status is None:
-        outcome.problem = f"ran past {limit_s:.0f} s"
+        outcome.problem = f"ran past {stage.limit_s} s"
     elif status not in (0, NO_TESTS_COLLECTED) and not outcome.failed:
         outcome.problem = f"pytest ended with status {status}"
 

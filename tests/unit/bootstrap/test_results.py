@@ -57,23 +57,3 @@ def test_table_names_failures_and_reasons_and_closes_with_the_counts() -> None:
     assert "  integration: tests.integration::test_it" in lines
     assert "  integration: no Java 17 (2 tests)" in lines
     assert lines[-1] == "6 passed, 1 failed, 2 skipped"
-
-
-def test_second_run_that_did_not_run_all_that_failed_changes_nothing() -> None:
-    for again in (
-        Outcome("e2e", passed=1),
-        Outcome("e2e", passed=2, problem="ran past 9 s"),
-        Outcome("e2e", passed=1, skipped=1),
-    ):
-        outcome = Outcome("e2e", passed=5, failed=2, failures=["a", "b"])
-        outcome.try_again(again)
-        assert (outcome.passed, outcome.failed, outcome.unsteady) == (5, 2, [])
-
-
-def test_table_names_what_passed_only_the_second_time() -> None:
-    outcome = Outcome("e2e", passed=5, failed=2, failures=["a", "b"])
-    outcome.try_again(Outcome("e2e", passed=1, failed=1, failures=["b"]))
-    assert (outcome.state, outcome.failures) == ("FAILED", ["b"])
-    text = table([outcome])
-    assert "unsteady (failed, then passed alone; each is a fault to find):\n  e2e: a\n" in text
-    assert text.endswith("6 passed (1 unsteady), 1 failed, 0 skipped")

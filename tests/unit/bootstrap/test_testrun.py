@@ -27,10 +27,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def suite(checkout: Path, last: str = "", *, limit_s: int = 60, timed: bool = False) -> Outcome:
+def suite(checkout: Path, last: str = "", *, limit_s: int = 60) -> Outcome:
     (checkout / "suite" / "test_it.py").write_text(SUITE.format(last=last))
     outcome = Outcome("unit")
-    run_suite(Stage("unit", limit_s, suite="suite", timed=timed), outcome)
+    run_suite(Stage("unit", limit_s, suite="suite"), outcome)
     return outcome
 
 
@@ -58,7 +58,6 @@ def test_suite_that_cannot_be_collected_fails(checkout: Path) -> None:
 FIRST_TIME_BAD = """
 from pathlib import Path
 
-def test_bad(): assert False
 def test_chance():
     seen = Path(__file__).with_name("seen")
     again, _ = seen.exists(), seen.touch()
@@ -66,29 +65,9 @@ def test_chance():
 """
 
 
-def test_suite_in_real_time_tries_its_failures_again_and_names_what_passed_then(
-    checkout: Path,
-) -> None:
-    outcome = suite(checkout, FIRST_TIME_BAD, timed=True)
-    assert (outcome.state, outcome.passed, outcome.failed) == ("FAILED", 2, 1)
-    assert outcome.failures == ["suite.test_it::test_bad"]
-    assert outcome.unsteady == ["suite.test_it::test_chance"]
-
-
-@pytest.mark.parametrize(("timed", "strict"), [(False, ""), (True, "1")])
-def test_suite_not_in_real_time_or_strict_fails_at_once(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, timed: bool, strict: str
-) -> None:
-    monkeypatch.setenv(testrun.STRICT, strict)
-    outcome = suite(checkout, FIRST_TIME_BAD, timed=timed)
-    assert (outcome.failed, outcome.unsteady) == (2, [])
-
-
-def test_suite_with_many_failures_is_not_tried_again(checkout: Path) -> None:
-    many = "\n".join(f"def test_{n}(): assert False" for n in range(testrun.AGAIN_MAX + 1))
-    (checkout / "suite" / "test_many.py").write_text(many)
-    outcome = suite(checkout, timed=True)
-    assert (outcome.failed, outcome.unsteady) == (testrun.AGAIN_MAX + 1, [])
+def test_suite_that_would_pass_a_second_time_fails(checkout: Path) -> None:
+    outcome = suite(checkout, FIRST_TIME_BAD)
+    assert (outcome.state, outcome.failures) == ("FAILED", ["suite.test_it::test_chance"])
 
 
 @pytest.mark.usefixtures("checkout")
