@@ -4,23 +4,15 @@ vLLM numbers its batches of events, publishes them at most once, and keeps the l
 to be asked for again. A missing number is asked for; what cannot be had any more makes all that
 was heard worthless, which is said as `BlocksCleared`.
 
-Both sockets are files in a folder of this process alone: the events carry the tokens of users'
-prompts. The folder is removed once both are connected, so that a killed actor leaves none; one
-that was killed while its engine started leaves it to whoever starts next.
+Both sockets are files in the engine's folder; they are removed once both are connected.
 """
 
 import asyncio
-import os
-import tempfile
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 import msgspec
-import psutil
 import structlog
 
 from contracts.ports.engine import (
@@ -36,9 +28,6 @@ _log = structlog.get_logger()
 _END = (-1).to_bytes(8, "big", signed=True)
 _REPLAY_S = 2.0
 _BACKLOG_MAX = 100_000
-_FOLDER = "parley-kv-"
-_LEFT_S = 600.0
-"""How old a folder is at least that nobody will come back to."""
 
 
 class _Stored(msgspec.Struct, tag="BlockStored"):
@@ -102,30 +91,28 @@ class KvEvents:
 
     def __init__(self, handler: Callable[[Sequence[BlockChange]], None]) -> None:
         self._handler = handler
-        self._folder = Path()
+        self._files: tuple[Path, ...] = ()
         self.endpoint = ""
         self.replay_endpoint = ""
+        self._connected = False
         self._listening: asyncio.Task[None] | None = None
         self._expected = 0
 
-    def prepare(self) -> None:
-        """Make the place of both sockets, which the engine binds; to be called before it starts.
-        Blocks for a moment."""
-        _remove_left_over()
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
-        self.endpoint = f"ipc://{self._folder}/live"
-        self.replay_endpoint = f"ipc://{self._folder}/again"
+    def prepare(self, folder: Path) -> None:
+        """Choose the places of both sockets in `folder`, in which the engine will bind them; to
+        be called before it starts."""
+        self._files = (folder / "live", folder / "again")
+        self.endpoint, self.replay_endpoint = (f"ipc://{file}" for file in self._files)
 
     def listen(self) -> None:
         """Connect and hand on what comes, until `close`."""
         self._listening = asyncio.create_task(self._listen(), name="kv-events")
 
     async def close(self) -> None:
-        """Stop listening, and leave nothing behind."""
+        """Stop listening."""
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
-        self._remove_folder()
 
     async def _listen(self) -> None:
         from zmq.asyncio import Context  # noqa: PLC0415 - comes with vLLM
@@ -152,7 +139,7 @@ class KvEvents:
         number, payload = int.from_bytes(frames[-2], "big"), frames[-1]
         if number < self._expected:
             return
-        if number > self._expected or self._folder.exists():
+        if number > self._expected or not self._connected:
             # The first batch asks in any case: once that is answered, both are connected.
             await self._replay(number, again)
         self._hand_on(number, payload)
@@ -168,7 +155,9 @@ class KvEvents:
                         self._hand_on(number, frames[-1])
         except TimeoutError:
             _log.warning("vLLM does not repeat what its prefix cache stored")
-        self._remove_folder()
+        self._connected = True
+        for file in self._files:
+            file.unlink(missing_ok=True)
         if self._expected != until:
             _log.warning("news of the prefix cache lost", batches=until - self._expected)
             self._handler((BlocksCleared(),))
@@ -182,17 +171,3 @@ class KvEvents:
             changes = (BlocksCleared(),)
         if changes:
             self._handler(changes)
-
-    def _remove_folder(self) -> None:
-        if self.endpoint:
-            rmtree(self._folder, ignore_errors=True)
-
-
-def _remove_left_over() -> None:
-    """Remove folders of processes that are gone; those of others stay, as far as we may look."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
-        pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
-        with suppress(OSError, ValueError):
-            old = time.time() - folder.stat().st_mtime > _LEFT_S
-            if old and not psutil.pid_exists(int(pid)):
-                rmtree(folder, ignore_errors=True)

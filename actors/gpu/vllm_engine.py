@@ -233,7 +233,7 @@ class VllmEngine:
         if on_cpu:
             args["block_size"] = 32
         if self._kv_events is not None:
-            self._kv_events.prepare()
+            self._kv_events.prepare(self._host.folder)
             args["kv_events_config"] = {
                 "enable_kv_cache_events": True,
                 "publisher": "zmq",

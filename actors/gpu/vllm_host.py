@@ -7,10 +7,12 @@ meanwhile. The thread lives as long as the engine (see `orphans`).
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from psutil import Process
 
+from actors.gpu.engine_folder import EngineFolder
 from actors.gpu.keeper import Keeper
 from actors.gpu.orphans import end_processes, engine_processes, first_in_children
 from contracts.errors import EngineDead
@@ -42,6 +44,7 @@ class VllmHost:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
+        self._folder = EngineFolder()
         self._keeper = Keeper("engine-keeper")
         self._llm: Any = None
         self._others: frozenset[int] = frozenset()
@@ -52,6 +55,11 @@ class VllmHost:
     def llm(self) -> Any:
         """The `AsyncLLM`; None before it is loaded and after `close`."""
         return self._llm
+
+    @property
+    def folder(self) -> Path:
+        """Where the engine's sockets are, until `close`."""
+        return self._folder.path
 
     @property
     def closed(self) -> bool:
@@ -67,8 +75,7 @@ class VllmHost:
         """Return what `parts` imports of vLLM, after the environment was set."""
 
         def work() -> T:
-            for name, value in {**ENVIRONMENT, **os.environ, **self._environment}.items():
-                os.environ[name] = value
+            os.environ |= {**ENVIRONMENT, **os.environ, **self._environment}
             return parts()
 
         return await self._keeper.do(work)
@@ -104,7 +111,7 @@ class VllmHost:
             raise EngineDead("the engine was closed while it started")
         args: dict[str, Any] = {**usual, **args_of(on_cpu)}
         self._others = frozenset(process.pid for process in engine_processes(os.getpid()))
-        with first_in_children():
+        with first_in_children(), self._folder.of_sockets():
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**args))
 
     def _processes(self) -> list[Process]:
@@ -145,6 +152,7 @@ class VllmHost:
             llm, self._llm = self._llm, None
             await asyncio.to_thread(llm.shutdown, 3.0)
         await asyncio.to_thread(end_processes, processes)
+        self._folder.remove()
         self._keeper.dismiss()
 
 

@@ -37,6 +37,12 @@ async def test_abort_leaves_no_block_in_use(vllm: VllmEngine) -> None:
     await asyncio.gather(*readers)
 
 
+async def test_sockets_lie_where_only_its_user_reads(vllm: VllmEngine) -> None:
+    folder = vllm._host.folder
+    assert any(file.is_socket() for file in folder.iterdir())
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
 async def test_abort_of_a_request_that_begins_leaves_no_block_in_use(vllm: VllmEngine) -> None:
     sampling = Sampling(max_tokens=1500, temperature=0.0, ignore_eos=True)
 

@@ -1,7 +1,6 @@
 """vLLM's cache events, from a publisher that behaves as vLLM's does."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -95,11 +94,11 @@ class Publisher:
 class Scene:
     """An engine's publisher and who listens."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.heard: list[BlockChange] = []
+        self.folder = folder
         self.events = KvEvents(self.heard.extend)
-        self.events.prepare()
-        self.folder = Path(self.events.endpoint.removeprefix("ipc://")).parent
+        self.events.prepare(folder)
         self.publisher = Publisher(self.events)
         self.events.listen()
 
@@ -111,13 +110,12 @@ class Scene:
 
 
 @pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
+async def scene(home: str) -> AsyncIterator[Scene]:
     pytest.importorskip("zmq", reason="ZeroMQ comes with vLLM")
-    made = Scene()
+    made = Scene(Path(home))
     yield made
     await made.events.close()
     await made.publisher.close()
-    assert not made.folder.exists()
 
 
 async def test_batches_are_handed_on_in_order(scene: Scene) -> None:
@@ -128,26 +126,13 @@ async def test_batches_are_handed_on_in_order(scene: Scene) -> None:
     assert scene.heard == [_change(number) for number in range(50)]
 
 
-async def test_folder_is_gone_once_both_sockets_are_connected(scene: Scene) -> None:
+async def test_sockets_have_no_names_once_both_are_connected(scene: Scene) -> None:
+    assert len(list(scene.folder.iterdir())) == 2
     await scene.first()
-    assert not scene.folder.exists()
+    assert not list(scene.folder.iterdir())
     await scene.publisher.publish(1, _batch(_stored(1)), lost=True)
     await scene.publisher.publish(2, _batch(_stored(2)))
     await until(lambda: len(scene.heard) == 3)
-
-
-def test_folder_of_a_killed_process_is_removed_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    gone, young, alive = (tmp_path / f"parley-kv-{n}-x" for n in (2**30, 2**30 + 1, os.getpid()))
-    for folder in (gone, young, alive):
-        folder.mkdir()
-    for folder in (gone, alive):
-        os.utime(folder, (1.0, 1.0))
-    KvEvents(lambda _: None).prepare()
-    assert not gone.exists()
-    assert young.exists() and alive.exists()
 
 
 async def test_batches_that_were_missed_are_asked_for(scene: Scene) -> None:
