@@ -17,6 +17,7 @@ import multiprocessing.spawn
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -27,6 +28,7 @@ PARENT = "PARLEY_ENGINE_PARENT"
 """The variable that tells a spawned child who its parent was."""
 
 _PR_SET_PDEATHSIG = 1
+_END_S = 5.0
 
 
 def install() -> None:
@@ -85,15 +87,25 @@ def engine_processes(pid: int) -> list[psutil.Process]:
 
 
 def end_processes(processes: Sequence[psutil.Process]) -> None:
-    """Kill these processes and what descends from them by now; block until they are gone.
-    One that is gone already is no error."""
+    """Kill these processes and what descends from them by now; block until they are gone, 5 s at
+    the most. One that is gone already is no error; one that only waits to be collected by its
+    parent is gone."""
     doomed = list(processes)
     for process in processes:
         doomed += engine_processes(process.pid)
     for process in doomed:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(doomed, timeout=5.0)
+    give_up_s = time.monotonic() + _END_S
+    while any(map(_lives, doomed)) and time.monotonic() < give_up_s:
+        time.sleep(0.01)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _is_tracker(process: psutil.Process) -> bool:

@@ -71,6 +71,8 @@ def main(args: Sequence[str]) -> int:
     adopt_orphans()
     REPORTS.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, stop)
+    # Ignored where a shell started this in the background, and then by all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     outcomes = []
     try:
         for stage in chosen:
