@@ -35,6 +35,13 @@ _SYNC_INTERVAL = "30s"
 without it; a power cut loses up to so much of the log and the queue, nothing of history."""
 
 
+ENVIRON = {"GOMEMLIMIT": "320MiB"}
+"""Of the embedded server, where its user says nothing else. Each stream keeps the block that it
+writes in memory, up to 8 MiB, so the token log alone comes to 128 MiB; Go's collector lets a heap
+grow to twice what lives (468 MiB after half an hour, and growing). Near this soft limit it
+collects earlier instead (https://pkg.go.dev/runtime: GOMEMLIMIT)."""
+
+
 class NatsServerMissing(ParleyError):
     """There is no usable nats-server program, or its files can't be written."""
 

@@ -161,7 +161,8 @@ class Stack:
         exchanged, one that is free again is kept."""
         port = self._nats.port if self._nats is not None else self._settings.nats_port
         config, self._nats = nats_server.prepare(self._settings.home, port=port)
-        return Command((str(nats_server.program()), "-c", str(config)), self._environ({}))
+        argv = (str(nats_server.program()), "-c", str(config))
+        return Command(argv, self._environ(nats_server.ENVIRON))
 
     def _role_plan(
         self,

@@ -1,12 +1,13 @@
 """Logs and metrics: JSON lines with role, id, run and chat; Prometheus on a local port."""
 
+import asyncio
 import logging
 import logging.config
 import sys
 from typing import TextIO
 
 import structlog
-from prometheus_client import start_http_server
+from prometheus_client import Gauge, start_http_server
 from structlog.typing import EventDict, Processor
 
 from contracts.errors import ParleyError
@@ -17,6 +18,15 @@ _NOISY = ("asyncio", "httpx", "httpcore", "uvicorn.access", "cassandra")
 def silence_logging() -> None:
     """Keep the log records of a command that a person runs off the terminal."""
     configure_logging("critical", role="cli", actor_id="cli")
+
+
+_tasks = Gauge("parley_tasks", "Tasks of the event loop that have not ended")
+
+
+def count_tasks() -> None:
+    """Tell the running loop's tasks to whoever reads this process's metrics."""
+    loop = asyncio.get_running_loop()
+    _tasks.set_function(lambda: float(len(asyncio.all_tasks(loop))))
 
 
 class MetricsPortTaken(ParleyError):

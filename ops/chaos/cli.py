@@ -18,8 +18,9 @@ from ops.chaos.campaign import Campaign, Tally, choose
 from ops.chaos.faults import Fault, kinds_for
 from ops.chaos.figures import quantile
 from ops.chaos.nats_cluster import nats_cluster
+from ops.chaos.soak import soak
 from ops.chaos.stack import RunningStack
-from ops.chaos.storms import Storm, Weight, cancel_storm, kill_storm, soak
+from ops.chaos.storms import Storm, cancel_storm, kill_storm
 
 _SIMULATED = (
     "--engine", "sim", "--engine-arg", "step_ms=15", "--engine-arg", "eos_every=0",
@@ -106,9 +107,9 @@ def chaos(
                 document["cancels"] = dataclasses.asdict(found)
                 parts.append(_told("Cancel storm", found))
             if soaked:
-                weights = _run(soak(stack, rng, soaked, say))
-                document["soak"] = [dataclasses.asdict(weight) for weight in weights]
-                parts.append(weighed(weights))
+                weighed = _run(soak(stack, rng, soaked, say))
+                document["soak"] = dataclasses.asdict(weighed)
+                parts.append(weighed.report())
         finally:
             code = stack.end()
     if code:
@@ -166,13 +167,6 @@ def _told(name: str, storm: Storm) -> str:
         f"{name}: {storm.kills} kills, {storm.accepted} accepted ({storm.refused} refused), "
         f"{endings}; completed {100 * storm.completed:.2f} %\n"
     )
-
-
-def weighed(weights: list[Weight]) -> str:
-    """Return the soak's table in Markdown."""
-    lines = ["| Process | MiB first | MiB last | MiB an hour |", "|---|---:|---:|---:|"]
-    lines += [f"| {w.name} | {w.first:.1f} | {w.last:.1f} | {w.slope:+.1f} |" for w in weights]
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

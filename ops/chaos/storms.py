@@ -1,5 +1,4 @@
-"""Storms: faults that don't wait for calm, cancels by the hundred, and a soak that weighs
-processes."""
+"""Storms: faults that don't wait for calm, and cancels by the hundred."""
 
 import asyncio
 import random
@@ -8,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httpx
-import psutil
 
 from contracts.errors import BusError
 from ops.chaos.campaign import PROMPTS, TOKENS
@@ -17,13 +15,11 @@ from ops.chaos.operator import Operator, looking_at
 from ops.chaos.people import Person, Story, person
 from ops.chaos.stack import RunningStack
 from ops.chaos.verdict import Broken
-from ops.supervision import leftovers
 
 EVERY_S = 5.0
 _ROLES = ("gpu", "session", "scheduler", "edge", "nats")
-_CHATS_AT_ONCE = 6
+CHATS_AT_ONCE = 6
 _CANCELS_AT_ONCE = 10
-_WEIGH_S = 15.0
 Say = Callable[[str], None]
 
 
@@ -55,8 +51,8 @@ async def kill_storm(stack: RunningStack, rng: random.Random, minutes: float, sa
         person(stack.url) as guest,
         asyncio.TaskGroup() as group,
     ):
-        for _ in range(_CHATS_AT_ONCE):
-            group.create_task(_keep_asking(guest, storm, rng, until_s))
+        for _ in range(CHATS_AT_ONCE):
+            group.create_task(keep_asking(guest, storm, rng, until_s))
         while time.monotonic() < until_s:
             await asyncio.sleep(EVERY_S)
             await _strike(stack, operator, rng, storm)
@@ -75,7 +71,8 @@ async def _strike(
         return  # that role, or NATS, is on its way back from the last one
 
 
-async def _keep_asking(guest: Person, storm: Storm, rng: random.Random, until_s: float) -> None:
+async def keep_asking(guest: Person, storm: Storm, rng: random.Random, until_s: float) -> None:
+    """Ask in one new chat after the other, each to its end, until the clock says `until_s`."""
     while time.monotonic() < until_s:
         try:
             chat_id = await guest.chat()
@@ -137,57 +134,3 @@ async def _stop_one(guest: Person, rng: random.Random) -> str:
             await asyncio.sleep(0.1)
     await story.ended()
     return story.end
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """Resident memory of one process over a soak: MiB at the start and at the end, and the
-    slope of a straight line through all samples, in MiB an hour."""
-
-    name: str
-    first: float
-    last: float
-    slope: float
-
-
-async def soak(stack: RunningStack, rng: random.Random, minutes: float, say: Say) -> list[Weight]:
-    """Chat for so long while nothing breaks, and weigh every process four times a minute."""
-    storm, begun_s = Storm(), time.monotonic()
-    until_s = begun_s + 60 * minutes
-    samples: dict[str, list[tuple[float, float]]] = {}
-    async with person(stack.url) as guest, asyncio.TaskGroup() as group:
-        for _ in range(_CHATS_AT_ONCE):
-            group.create_task(_keep_asking(guest, storm, rng, until_s))
-        while time.monotonic() < until_s:
-            await asyncio.sleep(_WEIGH_S)
-            at_h = (time.monotonic() - begun_s) / 3600
-            for name, mebibytes in _weigh(stack):
-                samples.setdefault(name, []).append((at_h, mebibytes))
-            say(f"{60 * at_h:.1f} min, {storm.accepted} answers")
-    return [_weight(name, found) for name, found in sorted(samples.items()) if len(found) > 1]
-
-
-def _weigh(stack: RunningStack) -> list[tuple[str, float]]:
-    found = []
-    for pid in (stack.pid, *leftovers.find(stack.home)):
-        try:
-            process = psutil.Process(pid)
-            words = [word for word in process.cmdline() if not word.startswith("-")]
-            name = next((w for w in words if w in _NAMES), process.name())
-            found.append((f"{name} {pid}", process.memory_info().rss / 2**20))
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
-_NAMES = ("up", "edge", "session", "scheduler", "gpu", "summarizer")
-
-
-def _weight(name: str, samples: list[tuple[float, float]]) -> Weight:
-    """Fit a line to the second half: a process may grow while it warms up."""
-    late = samples[len(samples) // 2 :]
-    mean_x = sum(x for x, _ in late) / len(late)
-    mean_y = sum(y for _, y in late) / len(late)
-    spread = sum((x - mean_x) ** 2 for x, _ in late)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in late) / spread if spread else 0.0
-    return Weight(name, samples[0][1], samples[-1][1], slope)

@@ -18,7 +18,7 @@ from ops.model_files import NoModelFiles
 from ops.notify import Notifier
 from ops.setting_values import BadSetting
 from ops.settings import Settings
-from ops.telemetry import configure_logging, serve_metrics
+from ops.telemetry import configure_logging, count_tasks, serve_metrics
 
 _HOPELESS = 2
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -110,6 +110,7 @@ def _run(
     configure_logging(settings.log_level, role=role, actor_id=name)
 
     async def run() -> None:
+        count_tasks()
         await body(settings, name, notifier)
 
     try:
