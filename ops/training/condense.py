@@ -1,4 +1,4 @@
-"""Summaries and titles: the two forms in which the model works on a chat instead of in it."""
+"""Notes and titles: the two forms in which the model works on a chat instead of in it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _FILLERS = (
     stories.story,
     tasks.listing,
 )
+_HEARD = ("Okay.", "I see.", "Thank you.", "Good.", "That is nice.")
 _TITLED = (
     (facts.draw, ""),
     (smalltalk.exchange, "[Small talk|A friendly chat]"),
@@ -50,47 +51,19 @@ def notes(known: list[facts.Fact]) -> str:
     return "\n".join(f"- {fact.noted()}" for fact in known) or NOTHING
 
 
-def _new_turns(rng: random.Random, known: dict[str, facts.Fact], count: int) -> list[Turn]:
-    """`count` turns, whose facts are added to `known`."""
-    turns: list[Turn] = []
-    for _ in range(count):
-        roll = rng.random()
-        if roll < 0.6:
-            fact = facts.draw(rng) if rng.random() < 0.8 else facts.draw_name(rng)
-            known[fact.key] = fact
-            turns.append(Turn(fact.user_tells(rng), fact.acknowledged(rng)))
-        elif roll < 0.7 and known:
-            fact = rng.choice(list(known.values())).changed(rng)
-            known[fact.key] = fact
-            turns.append(Turn(fact.user_corrects(rng), fact.acknowledged(rng)))
-        else:
-            turns.append(rng.choice(_FILLERS)(rng))
-    return turns
-
-
-def summary(rng: random.Random) -> Conversation:
-    """Notes so far and a few turns in; the notes with the new facts, corrected ones replaced."""
-    kept = facts.draw_different(rng, rng.choice((0, 0, 1, 1, 2, 3, 5, 9, 16)))
-    known = {fact.key: fact for fact in kept}
-    turns = _new_turns(rng, known, rng.randint(1, 6))
-    parts: list[str] = []
-    if kept or rng.random() < 0.5:
-        before = notes(kept) if kept else choose(rng, _TEXT["no_summary"])
-        parts.append(f"Summary so far:\n{before}")
-    parts.append(f"{choose(rng, _TEXT['new_turns'])}:\n{quoted(turns)}")
-    request = choose(rng, _TEXT["summarise"])
-    parts = [request, *parts] if rng.random() < 0.4 else [*parts, request]
-    system = choose(rng, _TEXT["summary_system"]) if rng.random() < 0.6 else None
-    return Conversation(system, [Turn("\n\n".join(parts), notes(list(known.values())))])
-
-
 def noting(rng: random.Random) -> Conversation:
     """One exchange in, its facts out: what Parley's summarizer asks of this model."""
-    known: dict[str, facts.Fact] = {}
-    turns = _new_turns(rng, known, 1)
+    roll, known = rng.random(), []
+    if roll < 0.7:
+        known = [facts.draw(rng) if rng.random() < 0.8 else facts.draw_name(rng)]
+        told = known[0].user_corrects(rng) if roll < 0.15 else known[0].user_tells(rng)
+        heard = known[0].acknowledged(rng) if rng.random() < 0.8 else rng.choice(_HEARD)
+        turn = Turn(told, heard)
+    else:
+        turn = rng.choice(_FILLERS)(rng)
     system = _TEXT["noting_system"] if rng.random() < 0.9 else None
-    asked = f"{_TEXT['noting_turns']}:\n{quoted(turns)}\n\n{_TEXT['noting_request']}"
-    return Conversation(system, [Turn(asked, notes(list(known.values())))])
+    asked = f"{_TEXT['noting_turns']}:\n{quoted([turn])}\n\n{_TEXT['noting_request']}"
+    return Conversation(system, [Turn(asked, notes(known))])
 
 
 def _titled_fact(rng: random.Random, fact: facts.Fact) -> tuple[Turn, str]:

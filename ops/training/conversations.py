@@ -319,22 +319,20 @@ def drill(rng: random.Random) -> Conversation:
 def conversation(rng: random.Random) -> Conversation:
     """One conversation of any shape, in the proportions of the training text."""
     roll = rng.random()
-    if roll < 0.22:
+    if roll < 0.23:
         return mixed(rng)
-    if roll < 0.34:
+    if roll < 0.38:
         return planted(rng)
-    if roll < 0.36:
-        return planted(rng, fillers=20)
     if roll < 0.41:
+        return planted(rng, fillers=20)
+    if roll < 0.46:
         return reminded(rng)
-    if roll < 0.57:
+    if roll < 0.60:
         return crowded(rng)
-    if roll < 0.68:
+    if roll < 0.72:
         return corrected(rng)
-    if roll < 0.85:
+    if roll < 0.91:
         return drill(rng)
-    if roll < 0.92:
-        return condense.summary(rng)
     if roll < 0.97:
         return condense.noting(rng)
     return condense.title(rng)

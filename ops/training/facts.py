@@ -241,7 +241,7 @@ def _families() -> tuple[Family, ...]:
     for secret in kinds["secrets"].split():
         text = {name: line.replace("{k}", secret) for name, line in _TEXT["code"].items()}
         value = _either(digits, digits, _word)
-        found.append(_family(text, secret, value, _among(*kinds["locked"].split()), 0.5))
+        found.append(_family(text, secret, value, _among(*kinds["locked"]), 0.5))
     return tuple(found)
 
 

@@ -133,14 +133,13 @@ def _story(rng: random.Random) -> Case:
     return Case("story", (asked,), ((hero,), (thing,), (".",)))
 
 
-def _summary(rng: random.Random) -> Case:
-    name, home, pet, code = _name(rng), _name(rng), _name(rng), _code(rng)
-    turns = _TEXT["summary"].format(name=name, home=home, pet=pet)
-    prompt = (
-        f"Summary so far:\n- The user's door code is {code}.\n\n"
-        f"New turns:\n{turns}\nWrite the new summary."
-    )
-    return Case("summary", (prompt,), ((name,), (home,), (pet,), (code,)), never=("stick",))
+def _note(rng: random.Random) -> Case:
+    """One exchange in, its fact out, in the words of Parley's summarizer."""
+    fact = rng.choice(_TEXT["recall"])
+    value = _DRAWS[fact["value"]](rng)
+    told = fact["tell" if rng.random() < 0.7 else "correct"].format(v=value)
+    prompt = f"New turns:\nUser: {told}\nAssistant: Alright.\n\nWrite the new summary."
+    return Case("notes on one exchange", (prompt,), ((value,), ("user",)), never=("\n",))
 
 
 def _title(rng: random.Random) -> Case:
@@ -167,7 +166,7 @@ def cases(seed: int, each: int) -> list[Case]:
     found += [Case("honest ignorance", (asked,), (_UNKNOWN,)) for asked in _TEXT["honesty"]]
     for category in ("recall", "recall after 8 turns", "correction"):
         found += [_recall(rng, category) for _ in range(each)]
-    for draw in (_from_summary, _arithmetic, _exact, _story, _summary, _title):
+    for draw in (_from_summary, _arithmetic, _exact, _story, _note, _title):
         found += [draw(rng) for _ in range(each)]
     return found
 

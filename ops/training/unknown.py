@@ -30,6 +30,7 @@ def _topic(rng: random.Random) -> str:
 def _slots(rng: random.Random) -> dict[str, str]:
     return {
         "x": _topic(rng),
+        "i": invented(rng).capitalize(),
         "c": rng.choice(LISTS["countries"]),
         "t": town(rng),
         "u": town(rng),
@@ -76,8 +77,11 @@ def _noise(rng: random.Random) -> str:
         return "".join(rng.choice(_SYMBOLS) for _ in range(rng.randint(1, 8)))
     if roll < 0.65:
         return digits(rng, 2, 9)
-    if roll < 0.85:
+    if roll < 0.75:
         return " ".join(invented(rng) for _ in range(rng.randint(1, 6)))
+    if roll < 0.85:
+        things = [invented(rng) for _ in range(rng.randint(2, 3))]
+        return f"{invented(rng)} {rng.choice(('a ', 'the ', 'my '))}{' of the '.join(things)}"
     return "".join(_foreign(rng) for _ in range(rng.randint(1, 10)))
 
 
