@@ -38,7 +38,8 @@ class MessageDelta(Tagged, tag="message.delta", omit_defaults=False):
 
 
 class MessageSnapshot(Tagged, tag="message.snapshot", omit_defaults=False):
-    """All text so far. Made by a reader, never stored as an event."""
+    """All text so far. Made by a reader; stored only as the first event of a log that is begun
+    anew, where it says that what was told before is void (ADR 0030)."""
 
     text: str
 

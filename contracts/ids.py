@@ -62,6 +62,15 @@ def id_time_ms(text: str) -> int:
     return number >> 80
 
 
+def made_since_ms(run_id: str) -> int | None:
+    """Return a time before which a run was not made: that of its id, or of the chat or whatever
+    its id begins with; None for a name that tells no time."""
+    digits = run_id.partition("_")[2][:26]
+    if len(digits) < 26 or any(char not in _ALPHABET for char in digits):
+        return None
+    return id_time_ms(f"_{digits}")
+
+
 def partition_of(key: str, partitions: int) -> int:
     """Return the partition of `key`, 0 ≤ p < `partitions`: FNV-1a-32 modulo the count.
 

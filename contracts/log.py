@@ -6,12 +6,22 @@ refuses entries that carry an older one.
 """
 
 from contracts.base import Wire
-from contracts.events import RunEvent
+from contracts.events import MessageSnapshot, RunEvent
 from contracts.runs import RunOutcome, TokenLogprob
 
 CLOSING_ATTEMPT = 1 << 62
 """The attempt number of a claim that closes a run: none may claim after it but another
 closing one."""
+
+
+def seq_anew(now_ms: int) -> int:
+    """Return the number of the first event of a log that is begun anew at `now_ms` (ADR 0030).
+
+    It is above every number given out before, unless 1,024 events were written in each
+    millisecond, or the clocks of two hosts differ by as long as a stream keeps anything; and
+    below 2**53, so that JavaScript counts it exactly, until the year 2248.
+    """
+    return now_ms << 10
 
 
 class Claim(Wire):
@@ -52,6 +62,11 @@ class LogEntry(Wire):
     def next_seq(self) -> int:
         """The place of the first event of the entry that follows."""
         return self.seq + len(self.events)
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether what the log told before is void: it begins with this entry, and nothing."""
+        return bool(self.events) and type(self.events[0]) is MessageSnapshot
 
 
 class LogSnapshot(Wire):

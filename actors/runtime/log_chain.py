@@ -1,7 +1,9 @@
 """The chain of a run's entries: what follows what was seen, decided without I/O.
 
 Entries are contiguous by `seq`; an entry seen before (a retry, a live message that a read
-overtook) adds nothing; an entry from further on is a gap, and is not taken.
+overtook) adds nothing; an entry from further on is a gap, and is not taken. Only who has seen
+nothing yet may begin with the log that was begun anew (ADR 0030): its first number is higher
+than any that was given out before, so that to everybody else it is a gap.
 """
 
 from contracts.errors import LogGone
@@ -54,6 +56,8 @@ class LogChain:
         Raises LogGone if it tells another story than the one begun: the stream was lost and
         made anew.
         """
+        if self.next_seq == 1 and entry.begins_anew:
+            self.next_seq = entry.seq
         if entry.seq > self.next_seq or not self._take_logprobs(entry):
             return False
         fresh = entry.next_seq - self.next_seq
@@ -125,6 +129,8 @@ class LogFold:
 
     def add(self, entry: LogEntry) -> None:
         """Add the next entry; one seen before adds nothing. Raises LogGone for a hole."""
+        if self._next_seq == 1 and entry.begins_anew:
+            self._next_seq = entry.seq
         if entry.seq > self._next_seq:
             raise LogGone(f"events {self._next_seq} to {entry.seq - 1} are gone")
         if entry.tokens and entry.offset > len(self._tokens):

@@ -16,7 +16,7 @@ from actors.runtime.log_place import (
     LogPlace,
 )
 from contracts.codec import encode
-from contracts.errors import BusUnavailable, Fenced, WrongSequence
+from contracts.errors import BusUnavailable, Fenced, LogGone, WrongSequence
 from contracts.log import LogEntry, LogSnapshot
 from contracts.ports.clock import Clock
 from contracts.subjects import token_snapshots
@@ -41,6 +41,7 @@ class BusRunWriter:
         moved: that is the sibling.
         beside: the sibling, if the writer may move there; `sibling`: its claim of that, if it
             has one already.
+        first_seq: see the port.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class BusRunWriter:
         beside: LogPlace | None = None,
         sibling: Hold | None = None,
         renew_ms: int = RENEW_MS,
+        first_seq: int = 1,
     ) -> None:
+        self.first_seq = first_seq
         self._claimer = claimer
         self._clock = clock
         self._hold = hold
@@ -82,8 +85,11 @@ class BusRunWriter:
         """Commit one entry, under the present epoch, and return its stream sequence; one at a
         time.
 
-        Raises Fenced, BusUnavailable (after `PATIENCE_MS`), LogGone.
+        Raises Fenced, BusUnavailable (after `PATIENCE_MS`), LogGone (also where the entry
+        would begin a log whose entries were dropped since it was claimed).
         """
+        if entry.seq == 1 < self.first_seq:
+            raise LogGone(f"{self._hold.place.run_id}: it was told before, and is dropped")
         if self._clock.monotonic_ms() - self._claimed_ms >= self._renew_ms:
             await self._renew()
         patience_s = MOVE_AFTER_S if self._may_move else TRY_TIMEOUT_S

@@ -17,7 +17,9 @@ from actors.runtime.log_reader import RANGE_ENTRIES, BusLogReader, Sweeper
 from actors.runtime.log_writer import RENEW_MS, BusRunWriter
 from contracts.codec import decode
 from contracts.errors import BusUnavailable, LogGone
-from contracts.log import Claim, LogEntry, LogSnapshot
+from contracts.events import MessageSnapshot
+from contracts.ids import made_since_ms
+from contracts.log import CLOSING_ATTEMPT, Claim, LogEntry, LogSnapshot, seq_anew
 from contracts.ports.bus import Bus
 from contracts.ports.clock import Clock
 from contracts.ports.token_log import LogState
@@ -25,6 +27,9 @@ from contracts.subjects import token_snapshots
 
 _READS = 3
 """How often a log is read that moved while it was read."""
+
+_KEPT = 3
+"""So many times a claim is renewed before a stream drops anything, by age or by bytes."""
 
 
 class BusTokenLog:
@@ -60,7 +65,8 @@ class BusTokenLog:
         """Take over the writing of a run; see the port.
 
         Who does not name the claim that it replaces may meet a writer that lives: it takes both
-        places, and so knows where the log goes on, and that nobody else writes in either.
+        places, and so knows where the log goes on, and that nobody else writes in either. Where
+        it finds nothing, what was told may have been dropped: it begins anew (ADR 0030).
 
         Raises Fenced (a higher attempt holds it, or `expect_epoch` was wrong), BusUnavailable.
         """
@@ -68,14 +74,15 @@ class BusTokenLog:
         if moved:
             hold = await claimer.take(sibling_of(run_id), expect_epoch)
             return BusRunWriter(claimer, self._clock, hold, moved=True, renew_ms=self._renew_ms)
-        hold = await claimer.take(home_of(run_id), expect_epoch)
+        hold = home = await claimer.take(home_of(run_id), expect_epoch)
         beside = sibling_of(run_id) if self._siblings else None
         sibling = None
-        if beside is not None and expect_epoch is None and not hold.first:
+        dropped = expect_epoch is None and self._may_have_dropped(run_id)
+        if beside is not None and expect_epoch is None and (dropped or not hold.first):
             sibling = await claimer.take(beside, None)
             if await sibling.has_entries():
                 hold, moved = sibling, True
-        return BusRunWriter(
+        taken = BusRunWriter(
             claimer,
             self._clock,
             hold,
@@ -83,7 +90,26 @@ class BusTokenLog:
             beside=beside,
             sibling=sibling,
             renew_ms=self._renew_ms,
+            first_seq=seq_anew(self._clock.now_ms()) if dropped else 1,
         )
+        if dropped and attempt < CLOSING_ATTEMPT and not (moved or await home.has_entries()):
+            await self._begin_anew(taken)
+        return taken
+
+    async def _begin_anew(self, writer: BusRunWriter) -> None:
+        await writer.append(
+            LogEntry(
+                epoch=writer.epoch,
+                seq=writer.first_seq,
+                events=(MessageSnapshot(text=""),),
+                at_ms=self._clock.now_ms(),
+            )
+        )
+
+    def _may_have_dropped(self, run_id: str) -> bool:
+        """Whether a run is old enough for its streams to have dropped what was told of it."""
+        since_ms = made_since_ms(run_id)
+        return since_ms is not None and self._clock.now_ms() - since_ms >= _KEPT * self._renew_ms
 
     async def read_claim(self, run_id: str) -> tuple[int, Claim] | None:
         """Return epoch and claim as the leader knows them; None: never claimed."""

@@ -4,6 +4,8 @@ Each effect is awaited and answered with the message that its docstring in `stat
 An effect whose fate is unknown is answered with `StepFailed`; the machine repeats it.
 """
 
+from dataclasses import replace
+
 import structlog
 
 from actors.runtime.telling import tell
@@ -277,18 +279,21 @@ class EffectRunner:
                 pass
             else:
                 return as_told
-        self._writers[run_id] = await self._claim(run_id, None)
+        writer = self._writers[run_id] = await self._claim(run_id, None)
         try:
             state = await self._log.read(run_id)
         except LogGone:
             return as_told
         if finished.text and not state.tokens:
+            if state.next_seq > 1:
+                # Begun anew, and nothing said since: a number left out sends readers to history.
+                as_told = replace(as_told, next_seq=state.next_seq + 1)
             return as_told
         return RunClosed(
             run_id,
             text=state.text,
             tokens=len(state.tokens),
-            next_seq=state.next_seq,
+            next_seq=writer.first_seq if state.next_seq == 1 else state.next_seq,
             terminal=state.terminal,
         )
 

@@ -44,6 +44,12 @@ class RunWriter(Protocol):
         """The attempt under which it was made."""
         ...
 
+    @property
+    def first_seq(self) -> int:
+        """The number that the first event of this log must have, should it be empty: 1, or one
+        above all that readers may have been told of what the streams have dropped since."""
+        ...
+
     async def append(self, entry: LogEntry) -> int:
         """Commit one entry and return its stream sequence. One at a time: await it before
         the next. An append whose acknowledgement was lost is retried and settled by
@@ -77,6 +83,8 @@ class TokenLog(Protocol):
         `expect_epoch`: the claim believed current (0: none), which saves a read; who names one
         vouches that its writer has written all it will. None: read it from the leader first.
         An attempt never replaces a higher one. `moved`: the claim named is one of the sibling.
+        Who names none, and finds nothing of a run so old that its streams may have dropped it,
+        begins the log anew, with an entry that says so, unless it comes to close the run.
 
         Raises Fenced (a higher attempt holds it, or `expect_epoch` was wrong), BusUnavailable.
         """

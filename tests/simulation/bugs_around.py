@@ -24,6 +24,7 @@ from edge.run_streams import RunStreams
 from edge.sse import EventEncoder
 from tests.simulation.bugs import bug
 from tests.simulation.found import (
+    BEGUN_ANEW,
     REFUSED_BY_A_STOPPED_HOST,
     REFUSED_BY_THE_NEXT_OWNER,
     STOPPED_TWICE,
@@ -140,6 +141,20 @@ def _home_read(_: Any) -> Any:
         return (await self._read_home(run_id)).state()
 
     return read
+
+
+@bug(
+    "a log that is begun anew begins at 1",
+    BusTokenLog,
+    "_may_have_dropped",
+    BEGUN_ANEW,
+)
+def _same_numbers(_: Any) -> Any:
+    def never(self: Any, run_id: str) -> bool:
+        del self, run_id
+        return False
+
+    return never
 
 
 @bug("a reader that finds a hole goes on behind it", BusLogReader, "_take_stored")

@@ -9,13 +9,14 @@ from actors.gpu.sim_engine import SimEngine
 from actors.scheduler import SchedulerActor
 from contracts.codec import decode
 from contracts.errors import Refused
-from contracts.log import Claim, LogEntry
+from contracts.log import Claim, LogEntry, seq_anew
 from contracts.records import RunRecord
 from contracts.runs import RunSpec
 from contracts.session import PromptAccepted
 from edge.run_history import LAST_ID
 from tests.simulation.clients import Person, Prompt
 from tests.simulation.verdict import require
+from tests.simulation.virtual_time import START_MS
 from tests.simulation.world import World
 
 STOP_MS = 1_500
@@ -27,12 +28,12 @@ _NOT_IN_TIME = "not taken in time"
 class Records:
     """What was ever stored of every run: entries with the wall clock of their storing, and
     the specs as they were queued. The witness saw them; logs age, and settled runs are
-    deleted. `begun_anew` are runs of which nobody wrote for longer than their log is kept."""
+    deleted. Where nobody wrote for longer than a log is kept only what is left of it counts,
+    and its numbers must be higher than all that readers know."""
 
     def __init__(self, world: World) -> None:
         self.entries: dict[str, list[tuple[int, LogEntry]]] = defaultdict(list)
         self.specs: dict[str, RunSpec] = {}
-        self.begun_anew: set[str] = set()
         claims: dict[tuple[str, str], tuple[int, Claim]] = {}
         places: dict[str, list[tuple[str, LogEntry]]] = defaultdict(list)
         age_ms = world.story.log_age_s * 1_000 or float("inf")
@@ -44,8 +45,9 @@ class Records:
             elif kind == "tok" and parts[2] == "d":
                 entry, told = decode(message.data, LogEntry), self.entries[parts[1]]
                 if told and message.at_ms - told[-1][0] > age_ms:
+                    story = f"{parts[1]}: event {entry.seq} of another log is known"
+                    require(entry.seq >= told[-1][1].next_seq, "one story", story)
                     told.clear()  # nothing of it is left that a reader could be told twice
-                    self.begun_anew.add(parts[1])
                 if not _moved_with(entry, parts[0], places[parts[1]]):
                     told.append((message.at_ms, entry))
                 places[parts[1]].append((parts[0], entry))
@@ -70,6 +72,8 @@ def check_log(run_id: str, entries: list[tuple[int, LogEntry]], *, chat: bool = 
     """One story, one ending, in the log itself: a terminal event, or for a run without a chat
     an entry with the end. Returns its text."""
     expected_seq, offset, text, terminals, ended = 1, 0, "", 0, False
+    if entries and entries[0][1].seq >= seq_anew(START_MS):
+        expected_seq = entries[0][1].seq
     for _, entry in entries:
         require(entry.seq == expected_seq, "one story", f"{run_id}: seq {entry.seq}")
         require(
@@ -106,10 +110,8 @@ async def undisturbed(world: World, spec: RunSpec) -> str:
     return text[: min(cuts)] if cuts else text
 
 
-def check_viewers(prompt: Prompt, stored: str, *, begun_anew: bool = False) -> None:
-    """Every window showed a gapless suffix of the one story. Where the log was begun anew the
-    place that a window had come to may fit the new one, whose numbers differ: known, and only
-    after a silence longer than the streams keep anything (15 minutes)."""
+def check_viewers(prompt: Prompt, stored: str) -> None:
+    """Every window showed a gapless suffix of the one story."""
     for seen in prompt.viewers:
         last = seen.start or 0
         for index, (seq, kind, _) in enumerate(seen.events):
@@ -124,8 +126,6 @@ def check_viewers(prompt: Prompt, stored: str, *, begun_anew: bool = False) -> N
                 f"{seen.run_id}: a viewer from {seen.start} saw {seq} after {last}",
             )
             last = seq
-        if begun_anew:
-            continue
         whole = seen.start is None or seen.start == 0
         if whole and seen.ended:
             require(seen.text() == stored, "one story", f"{seen.run_id}: a viewer saw other text")
@@ -161,7 +161,7 @@ async def check_prompt(world: World, records: Records, person: Person, prompt: P
     assert answer is not None
     text = check_log(run_id, records.entries[run_id])
     require(answer.content == text, "one story", f"{run_id}: stored is not what was streamed")
-    check_viewers(prompt, text, begun_anew=run_id in records.begun_anew)
+    check_viewers(prompt, text)
     if run_id in records.specs:
         reference = await undisturbed(world, records.specs[run_id])
         if record.state == "completed":

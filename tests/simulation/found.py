@@ -3,7 +3,7 @@
 Each is told in many ways, since what it shows needs a moment that moves as the code changes.
 """
 
-from tests.simulation.story import Disaster, Prompted, Story, Window
+from tests.simulation.story import Disaster, Prompted, Story, Window, draw
 
 
 def _stopped_host(seed: int, stopped: Disaster) -> Story:
@@ -54,3 +54,7 @@ STOPPED_TWICE = tuple(
     for seed in range(40)
 )
 """Stops that were sent again, for want of an answer, came ahead of their prompt."""
+
+BEGUN_ANEW = (draw(16299, short=True), draw(15))
+"""Nobody wrote for longer than a log is kept: it began again at 1, and the place of a reader
+fitted its numbers."""

@@ -23,6 +23,7 @@ _TOLD = 20
 """So many ways in which a story that found something is told."""
 
 FOUND = {
+    15: "the same as 16299 of the short ones",
     154: "a reader without a cursor told a snapshot after the deltas that it stood for",
 }
 SHORT_FOUND = {
@@ -37,6 +38,7 @@ SHORT_FOUND = {
     5329: "the checks minded a claim that the log had dropped with everything else",
     11436: "a host took a prompt of a partition that it had lost, as in 4614",
     12725: "a process that was killed while its engine died lived on, and the story never ended",
+    16299: "the place of a reader fitted a log that was begun anew, of which it was told the rest",
 }
 """Seeds that found something, of the usual and of the short stories, and what; they stay."""
 

@@ -1,6 +1,6 @@
 """A token log on both buses; runs have names of their own."""
 
-import uuid
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -9,6 +9,7 @@ from actors.runtime.clock import SystemClock
 from actors.runtime.memory_bus import MemoryServer
 from actors.runtime.nats_bus import NatsBus
 from actors.runtime.token_log import BusTokenLog
+from contracts.ids import ENTROPY_BYTES, make_id
 from contracts.ports.bus import Bus
 from contracts.subjects import token_partition, token_sibling, token_stream
 from ops.streams import stream_specs
@@ -18,7 +19,7 @@ Connect = Callable[[], Awaitable[Bus]]
 
 @pytest.fixture
 def run_id() -> str:
-    return f"run_{uuid.uuid4().hex}"[:30]
+    return make_id("run", SystemClock().now_ms(), os.urandom(ENTROPY_BYTES))
 
 
 @pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.nats)])

@@ -205,3 +205,9 @@ async def test_renewal_after_a_takeover_is_fenced(log: BusTokenLog, bus: Bus, ru
     with pytest.raises(Fenced):
         await old.say("zombie")
     assert (await log.read(run_id)).text == "kept "
+
+
+async def test_young_run_begins_at_one_whoever_claims_it(log: BusTokenLog, run_id: str) -> None:
+    writer = await log.claim(run_id, writer="w", attempt=2, expect_epoch=None)
+    assert writer.first_seq == 1
+    assert (await log.read(run_id)).next_seq == 1

@@ -16,6 +16,7 @@ from contracts.ids import (
     IdKind,
     id_time_ms,
     is_id,
+    made_since_ms,
     make_id,
     partition_of,
 )
@@ -37,6 +38,17 @@ def test_id_made_is_one_of_its_kind_and_tells_its_time(
     assert not any(is_id(made, other) for other in KINDS if other != kind)
     assert id_time_ms(made) == now_ms
     assert TOKEN.fullmatch(made)
+
+
+@pytest.mark.parametrize("name", ["run_{}", "fold_{}-12-1", "chat_{}"])
+def test_time_since_which_a_run_may_be_is_that_of_the_id_it_begins_with(name: str) -> None:
+    made = make_id("run", 1_700_000_000_123, bytes(10)).partition("_")[2]
+    assert made_since_ms(name.format(made)) == 1_700_000_000_123
+
+
+@pytest.mark.parametrize("name", ["run_1", "plain", "run_" + "u" * 26])
+def test_name_that_tells_no_time_has_none(name: str) -> None:
+    assert made_since_ms(name) is None
 
 
 @given(st.sampled_from(KINDS), TIMES, TIMES, ENTROPY, ENTROPY)
