@@ -81,6 +81,7 @@ def create_app(
     allowances = Allowances(config, bus, identity, models, clock)
     submissions = Submissions(config, bus)
     streams = OpenStreams(config)
+    bus.on_connection(streams.bus_reached)
     watch = QueueWatch(bus, models)
     run_streams = RunStreams(log, history, streams, clock, watch)
     cursors = CursorSigner([key.secret for key in config.token_keys])

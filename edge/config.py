@@ -110,7 +110,8 @@ class EdgeConfig:
     much earlier a command expires than its client is told so. A scheduler that is asked about a
     prompt and does not answer within `ask_timeout_s` is not waited for. A reader that takes
     nothing for `slow_reader_s`, or falls `backlog_max` events behind, is disconnected and may
-    resume.
+    resume. An edge that has been cut off from the bus for `adrift_s` ends its streams: another
+    one may have more to tell.
     """
 
     models: tuple[ModelPool, ...]
@@ -150,6 +151,7 @@ class EdgeConfig:
     ping_s: float = 15.0
     slow_reader_s: float = 10.0
     backlog_max: int = 2_000
+    adrift_s: float = 2.0
     stream_max_s: float = 3_600.0
     streams_max: int = 20_000
     connections_max: int = 40_000

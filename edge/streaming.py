@@ -13,7 +13,7 @@ from edge.problems import UNAVAILABLE_RETRY_MS, refuse
 R = TypeVar("R")
 
 StreamKind = Literal["run", "openai"]
-Ending = Literal["done", "gone", "slow", "closing"]
+Ending = Literal["done", "gone", "slow", "closing", "adrift"]
 
 EVENT_STREAM_HEADERS: list[tuple[bytes, bytes]] = [
     (b"content-type", b"text/event-stream"),
@@ -36,6 +36,17 @@ class OpenStreams:
         self._config = config
         self._open: set[Stream] = set()
         self._closing = False
+        self._letting_go: asyncio.TimerHandle | None = None
+
+    def bus_reached(self, reached: bool) -> None:
+        """Take note that the bus can be reached, or can't. Streams wait for a while; then they
+        end as they stand, and their readers resume where the log can be read."""
+        if self._letting_go is not None:
+            self._letting_go.cancel()
+            self._letting_go = None
+        if not reached:
+            loop = asyncio.get_running_loop()
+            self._letting_go = loop.call_later(self._config.adrift_s, self._end_runs, "adrift")
 
     def check(self) -> None:
         """Return if one more may be opened. Raises Refused (503)."""
@@ -54,23 +65,22 @@ class OpenStreams:
         """End every run's stream as it stands: its readers resume at another edge. Streams of
         the OpenAI API can't be resumed; they may finish within the server's grace."""
         self._closing = True
-        for stream in list(self._open):
-            self._end_if_resumable(stream)
+        self._end_runs("closing")
 
     def opened(self, stream: "Stream") -> None:
         """Count a stream that begins."""
         self._open.add(stream)
-        if self._closing:
-            self._end_if_resumable(stream)
+        if self._closing and stream.kind == "run":
+            stream.end("closing")
 
     def closed(self, stream: "Stream") -> None:
         """Forget a stream that ended."""
         self._open.discard(stream)
 
-    @staticmethod
-    def _end_if_resumable(stream: "Stream") -> None:
-        if stream.kind == "run":
-            stream.end("closing")
+    def _end_runs(self, why: Ending) -> None:
+        for stream in list(self._open):
+            if stream.kind == "run":
+                stream.end(why)
 
 
 class Stream:
@@ -140,7 +150,7 @@ class Stream:
             OPEN_STREAMS.labels(self.kind).dec()
             ending = self._ending or "done"
             STREAMS_ENDED.labels(self.kind, ending).inc()
-        if ending in ("done", "closing"):
+        if ending in ("done", "closing", "adrift"):
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         return ending
 

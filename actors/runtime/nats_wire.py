@@ -7,12 +7,15 @@ costs most on the hot path and what is unsound there:
 - a command goes straight to the transport, so that a PING really follows what was sent before
   it (nats-py writes the PING past its own buffer, and `flush` then proves nothing);
 - nothing is buffered for later while disconnected: the sender is told at once;
+- a server that is out of reach without a word (a cut network, a dead machine) is noticed within
+  seconds, and nothing more is waited for on that connection;
 - any error of the server's but a refused permission makes it reconnect, instead of closing.
 """
 
 import asyncio
 import itertools
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -25,6 +28,16 @@ from contracts.errors import BusTimeout, BusUnavailable
 
 WRITE_BUFFER_LIMIT = 16 << 20
 """Bytes that may wait in the socket's buffer before a sender is refused."""
+
+_UNACKNOWLEDGED_MS = 3_000
+"""How long the server's machine may acknowledge nothing of what was sent (RFC 5482) before the
+connection is given up: its kernel answers also where the server itself is paused."""
+
+_PING_S = 1
+"""So that there is always something to acknowledge."""
+
+_PINGS_UNANSWERED = 8
+"""How many pings a server that is reachable may leave unanswered: it is paused, or very busy."""
 
 _UNSAFE = re.compile(r"[\s\x00]")
 
@@ -48,6 +61,20 @@ class _RoutedClient(Client):
             route(subject.decode(), reply.decode() if reply else "", data, headers or b"")
             return
         await super()._process_msg(sid, subject, reply, data, headers)
+
+    async def _process_connect_init(self) -> None:
+        connection = self._writer().get_extra_info("socket")
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the pings have to do
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
+        await super()._process_connect_init()
+
+    async def _attempt_reconnect(self) -> None:
+        # A connection that is closed in order waits until all was sent, which may be never.
+        self._writer().transport.abort()
+        await super()._attempt_reconnect()
+
+    def _writer(self) -> Any:
+        return cast("Any", self._transport)._io_writer
 
     async def _process_err(self, err_msg: str) -> None:
         error = nats_errors.Error(f"nats: {err_msg}")
@@ -75,7 +102,7 @@ class _RoutedClient(Client):
         if not self.ready or self._status != Client.CONNECTED or self._pending:
             metrics.bus_unsent.inc()
             raise BusUnavailable("disconnected")
-        writer = cast("Any", self._transport)._io_writer
+        writer = self._writer()
         if writer.transport.get_write_buffer_size() > WRITE_BUFFER_LIMIT:
             metrics.bus_unsent.inc()
             raise BusUnavailable("the connection is congested")
@@ -119,7 +146,8 @@ class Wire:
                     reconnected_cb=self._reconnected,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=cast("int", 0.1),
-                    ping_interval=5,
+                    ping_interval=_PING_S,
+                    max_outstanding_pings=_PINGS_UNANSWERED,
                     connect_timeout=2,
                 )
         except TimeoutError:

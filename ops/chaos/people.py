@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ TERMINAL = ("run.completed", "run.cancelled", "run.failed")
 ANSWER_S = 120.0
 RETRY_S = 0.05
 NO_CONTENT = 204
+UNAVAILABLE = 503
 
 
 @dataclass(frozen=True)
@@ -284,13 +285,34 @@ async def _read(response: httpx.Response, story: Story) -> None:
         story.take(Seen(int(event.id), event.event, event.json(), time.monotonic()))
 
 
+class _Balanced(httpx.AsyncHTTPTransport):
+    """A load balancer before several edges: each request goes to the first that takes it."""
+
+    def __init__(self, edges: Sequence[str]) -> None:
+        super().__init__(limits=httpx.Limits(max_connections=None, max_keepalive_connections=20))
+        self._edges = [httpx.URL(edge) for edge in edges]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        *first, last = self._edges
+        for edge in first:
+            request.url = request.url.copy_with(host=edge.host, port=edge.port)
+            response = await super().handle_async_request(request)
+            if response.status_code != UNAVAILABLE:
+                return response
+            await response.aclose()
+        request.url = request.url.copy_with(host=last.host, port=last.port)
+        return await super().handle_async_request(request)
+
+
 @asynccontextmanager
-async def person(url: str, token: str = "") -> AsyncIterator[Person]:
-    """Come as a new guest, or with a token as one who is known; leave at the end."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+async def person(*edges: str, token: str = "") -> AsyncIterator[Person]:
+    """Come as a new guest, or with a token as one who is known; leave at the end. Of several
+    edges a later one is asked where those before it refuse."""
     head = {"X-Parley-Client": "web"}
     async with (
-        httpx.AsyncClient(base_url=url, timeout=30.0, limits=limits, headers=head) as http,
+        httpx.AsyncClient(
+            base_url=edges[0], timeout=30.0, transport=_Balanced(edges), headers=head
+        ) as http,
         asyncio.TaskGroup() as group,
     ):
         if not token:

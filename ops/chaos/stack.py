@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from edge.listening import VARIABLE
 from ops.chaos.nats_cluster import NatsCluster
 from ops.chaos.verdict import Broken, require
 from ops.ports import free_port
@@ -102,19 +104,28 @@ class RunningStack:
         return code
 
     def beside(
-        self, role: Role, actor_id: str, *more: str, prefix: Sequence[str] = ()
+        self,
+        role: Role,
+        actor_id: str,
+        *more: str,
+        prefix: Sequence[str] = (),
+        listener: socket.socket | None = None,
     ) -> "subprocess.Popen[bytes]":
         """Start one more actor of a role, with the stack's own settings and `more` words, the
-        command after `prefix`; it belongs to the caller."""
+        command after `prefix`; it belongs to the caller. An edge listens at `listener`."""
         known = {setting.flag for setting in flags_of(role)}
         pairs = zip(self._words[::2], self._words[1::2], strict=True)
         words = [word for flag, value in pairs if flag in known for word in (flag, value)]
         home = ("--home", str(self.home), "--id", actor_id)
+        held = () if listener is None else (listener.fileno(),)
+        environ = {VARIABLE: str(listener.fileno())} if listener is not None else {}
         return subprocess.Popen(
             [*prefix, sys.executable, "-m", "ops.cli", role, *home, *words, *more],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=_ROOT,
+            env=os.environ | environ,
+            pass_fds=held,
             process_group=0,
         )
 

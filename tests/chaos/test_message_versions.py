@@ -119,7 +119,7 @@ async def earlier_edge(earlier: Path, stack: RunningStack, token: str) -> AsyncI
         async with asyncio.timeout(60):
             while not await ready(url):  # noqa: ASYNC110 - another process's state
                 await asyncio.sleep(0.1)
-        async with person(url, token) as guest:
+        async with person(url, token=token) as guest:
             yield guest
 
 

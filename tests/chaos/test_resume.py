@@ -42,7 +42,7 @@ async def another_edge(stack: RunningStack, token: str) -> AsyncIterator[Person]
         while not await ready(url):
             assert process.poll() is None, "the second edge ended"
             await asyncio.sleep(0.1)
-        async with person(url, token) as guest:
+        async with person(url, token=token) as guest:
             yield guest
     finally:
         process.terminate()
