@@ -3,7 +3,8 @@
 Muon (Jordan et al. 2024, ``torch.optim.Muon``) moves the matrices of the
 blocks, AdamW the embedding and the norms. The network computes in bfloat16
 (five times as fast as float32 on a CPU with AVX-512 BF16); its master weights
-are float32.
+are float32. A step learns from several batches, each on a copy of the network
+and in a thread of its own: a matrix of this size is too small for two cores.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import dataclasses
 import random
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -33,10 +37,12 @@ class Plan:
 
     `rate` is a share of both full rates. Weight decay goes with the rate: at the full one the
     matrices forget within some hundred steps, which is good at first and bad for tables.
+    `copies` of the network learn from as many batches of `batch_tokens` at each step.
     """
 
     seed: int = 1
-    steps: int = 2400
+    steps: int = 5000
+    copies: int = 2
     batch_tokens: int = 2560
     pool: int = 512
     warmup_steps: int = 40
@@ -83,6 +89,11 @@ def _stack(group: list[tuple[list[int], list[bool]]]) -> Batch:
     return ids, flat, ids.flatten()[flat + 1]
 
 
+def _together(ready: Sequence[Batch], count: int) -> Iterator[tuple[Batch, ...]]:
+    """Groups of `count` batches; what is left over at the end is left out."""
+    return zip(*[iter(ready)] * count, strict=False)
+
+
 def rate(plan: Plan, step: int) -> float:
     """The share of the full learning rate at `step`: warm-up, plateau, linear decay to 2 % of it."""
     if step < plan.warmup_steps:
@@ -99,7 +110,8 @@ class Trainer:
         self.plan = plan
         self.master = Llama(shape)
         prime_copying(self.master, plan.seed)
-        self.network = Llama(shape).to(torch.bfloat16)
+        self.copies = [Llama(shape).to(torch.bfloat16) for _ in range(plan.copies)]
+        self._hands = ThreadPoolExecutor(min(plan.copies, torch.get_num_threads()))
         self.step = 0
         self.pool = 0
         matrices = [p for p in self.master.blocks.parameters() if p.dim() == 2]
@@ -115,16 +127,20 @@ class Trainer:
 
     @torch.no_grad()
     def _publish(self) -> None:
-        for fast, exact in zip(self.network.parameters(), self.master.parameters(), strict=True):
-            fast.copy_(exact)
+        for copy in self.copies:
+            for fast, exact in zip(copy.parameters(), self.master.parameters(), strict=True):
+                fast.copy_(exact)
 
-    def learn(self, batch: Batch, tables: tuple[Tensor, Tensor]) -> float:
-        """One step on `batch`; returns the loss before it, in nats a token."""
-        loss = self.network.loss(batch[0], *tables, *batch[1:])
-        torch.autograd.backward(loss)
-        for fast, exact in zip(self.network.parameters(), self.master.parameters(), strict=True):
-            exact.grad = fast.grad.float() if fast.grad is not None else None
-            fast.grad = None
+    def learn(self, batches: Sequence[Batch], tables: tuple[Tensor, Tensor]) -> float:
+        """One step on `batches`, one for each copy; returns the mean of their losses before it,
+        in nats a token."""
+        losses = list(self._hands.map(_grade, self.copies, batches, repeat(tables)))
+        alike = zip(*(copy.parameters() for copy in self.copies), strict=True)
+        for exact, fast in zip(self.master.parameters(), alike, strict=True):
+            grads = [one.grad.float() for one in fast if one.grad is not None]
+            exact.grad = torch.stack(grads).mean(0) if grads else None
+            for one in fast:
+                one.grad = None
         torch.nn.utils.clip_grad_norm_(self.master.parameters(), 1.0)
         share = rate(self.plan, self.step)
         for optimizer, full in zip(
@@ -135,7 +151,7 @@ class Trainer:
             optimizer.step()
         self._publish()
         self.step += 1
-        return float(loss.detach())
+        return sum(losses) / len(losses)
 
     def save(self, path: Path) -> None:
         """Write everything that a resumed run needs; a crash leaves the old file or the new one."""
@@ -160,26 +176,32 @@ class Trainer:
         self._publish()
 
 
+def _grade(copy: Llama, batch: Batch, tables: tuple[Tensor, Tensor]) -> float:
+    """Leave the gradients of a batch in a copy of the network; return its loss."""
+    torch.set_num_threads(1)  # of this thread
+    loss = copy.loss(batch[0], *tables, *batch[1:])
+    torch.autograd.backward(loss)
+    return float(loss.detach())
+
+
 def run(trainer: Trainer, tokenizer: Tokenizer, checkpoint: Path, excluded: frozenset[str]) -> None:
     """Train to the end of the plan, writing `checkpoint` now and then and progress to stderr."""
     plan, tables = trainer.plan, rotary_tables(trainer.master.shape, torch.bfloat16)
     begun = saved = time.monotonic()
-    seen, smooth = 0, 0.0
+    first, seen, smooth = trainer.step, 0, 0.0
     while trainer.step < plan.steps:
-        for batch in batches(tokenizer, plan, trainer.pool, excluded):
-            loss = trainer.learn(batch, tables)
-            seen += batch[0].numel()
+        ready = batches(tokenizer, plan, trainer.pool, excluded)
+        for group in _together(ready, plan.copies):
+            loss = trainer.learn(group, tables)
+            seen += sum(batch[0].numel() for batch in group)
             smooth = loss if smooth == 0.0 else 0.98 * smooth + 0.02 * loss
             if trainer.step % 25 == 0:
-                speed = seen / (time.monotonic() - begun)
-                left = (
-                    (time.monotonic() - begun)
-                    / max(1, seen)
-                    * plan.batch_tokens
-                    * (plan.steps - trainer.step)
-                )
+                taken_s = time.monotonic() - begun
+                done = trainer.step - first
+                left_s = taken_s / done * (plan.steps - trainer.step)
                 print(
-                    f"step {trainer.step}/{plan.steps} loss {smooth:.3f} {speed:.0f} tok/s, {left / 60:.0f} min left",
+                    f"step {trainer.step}/{plan.steps} loss {smooth:.3f} "
+                    f"{seen / taken_s:.0f} tok/s, {left_s / 60:.0f} min left",
                     file=sys.stderr,
                     flush=True,
                 )

@@ -32,20 +32,34 @@ def test_rate_rises_stays_and_falls() -> None:
 
 def test_resumed_run_ends_where_an_undisturbed_one_does(tmp_path: Path) -> None:
     tables = rotary_tables(SHAPE, torch.bfloat16)
-    batches = loop.batches(WORDS, PLAN, 0, frozenset())[:4]
+    batches = loop.batches(WORDS, PLAN, 0, frozenset())
+    pairs = list(zip(batches, reversed(batches), strict=True))[:4]
     straight = loop.Trainer(SHAPE, PLAN)
-    for batch in batches:
-        straight.learn(batch, tables)
+    for pair in pairs:
+        straight.learn(pair, tables)
     first = loop.Trainer(SHAPE, PLAN)
-    for batch in batches[:2]:
-        first.learn(batch, tables)
+    for pair in pairs[:2]:
+        first.learn(pair, tables)
     first.save(tmp_path / "checkpoint.pt")
     second = loop.Trainer(SHAPE, PLAN)
     second.resume(tmp_path / "checkpoint.pt")
-    for batch in batches[2:]:
-        second.learn(batch, tables)
+    for pair in pairs[2:]:
+        second.learn(pair, tables)
     for one, other in zip(straight.master.parameters(), second.master.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_step_on_two_batches_learns_from_the_mean_of_both() -> None:
+    tables = rotary_tables(SHAPE, torch.bfloat16)
+    batch, other = loop.batches(WORDS, PLAN, 0, frozenset())[:2]
+    twice, once = (
+        loop.Trainer(SHAPE, PLAN),
+        loop.Trainer(SHAPE, dataclasses.replace(PLAN, copies=1)),
+    )
+    assert twice.learn((batch, batch), tables) == once.learn((batch,), tables)
+    for one, same in zip(twice.master.parameters(), once.master.parameters(), strict=True):
+        assert torch.equal(one, same)
+    assert twice.learn((batch, other), tables) != once.learn((batch,), tables)
 
 
 def test_run_writes_a_checkpoint_at_its_end(tmp_path: Path) -> None:
