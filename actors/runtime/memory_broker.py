@@ -52,6 +52,7 @@ class MemoryBroker:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.streams: dict[str, MemoryStream] = {}
+        self._stored_by: dict[str, MemoryStream] = {}
         self.leases = MemoryLeases()
         self.inboxes = itertools.count(1)
         self._named: dict[str, dict[Interest, None]] = {}
@@ -130,11 +131,16 @@ class MemoryBroker:
             self.streams[spec.name].spec = spec
         else:
             self.streams[spec.name] = MemoryStream(spec)
+        self._stored_by.clear()
 
     def stream_of(self, subject: str) -> MemoryStream:
         """Return the stream that stores `subject`. Raises BusUnavailable if none does."""
+        found = self._stored_by.get(subject)
+        if found is not None:
+            return found
         for stream in self.streams.values():
             if any(matches(pattern, subject) for pattern in stream.spec.subjects):
+                self._stored_by[subject] = stream
                 return stream
         raise BusUnavailable(f"no stream stores {subject}")
 

@@ -57,14 +57,37 @@ class _NoSockets(selectors.BaseSelector):
         return self._keys[fileobj]
 
 
-class _Later(asyncio.TimerHandle):
-    """A timer; the loop orders them by their place in its heap, so they compare nothing."""
+class _Call:
+    """What is to be called, now or (`when`) later: a handle without what the base class's looks
+    after, which takes longer than the call. The loop orders timers by their place in its heap,
+    so they compare nothing."""
 
-    __slots__ = ()
+    __slots__ = ("args", "callback", "context", "gone", "when_s")
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: Context,
+        when_s: float = 0.0,
+    ) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self.when_s = when_s
+        self.gone = False
 
     def cancel(self) -> None:
         """Let it not run: the loop passes over it when its time has come."""
-        asyncio.Handle.cancel(self)
+        self.gone = True
+
+    def cancelled(self) -> bool:
+        """Whether it will not run."""
+        return self.gone
+
+    def when(self) -> float:
+        """Return the virtual time of a timer, in seconds."""
+        return self.when_s
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -73,32 +96,42 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     on sockets and threads must look after, which takes most of a base loop's time."""
 
     _ready: Any
+    _stopping: bool
 
     def __init__(self) -> None:
         selector = _NoSockets()
         self._virtual_s = 0.0
         self._numbers = itertools.count()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
-        self._stopped: dict[str, tuple[list[asyncio.Handle], list[Any]]] = {}
+        self._timers: list[tuple[float, int, _Call]] = []
+        self._stopped: dict[str, tuple[list[_Call], list[Any]]] = {}
         super().__init__(selector)
 
     def time(self) -> float:
         """Return virtual seconds since the start."""
         return self._virtual_s
 
-    def call_soon(  # type: ignore[override]  # the base class's is generic in its arguments
+    def call_soon(  # type: ignore[override]  # returns a handle of its own
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> _Call:
         """Run it as soon as may be; for a stopped process, once it goes on."""
-        handle = asyncio.Handle(callback, args, self, context)
+        if context is None:
+            context = copy_context()
+        call = _Call(callback, args, context)
         if self._stopped:
-            context = context if context is not None else copy_context()
             held = self._stopped.get(context.get(PROCESS, ""))
             if held is not None:
-                held[0].append(handle)
-                return handle
-        self._ready.append(handle)
-        return handle
+                held[0].append(call)
+                return call
+        self._ready.append(call)
+        return call
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> _Call:
+        """Run it as soon as may be: the end of a generator that nobody holds any more."""
+        call = _Call(callback, args, copy_context() if context is None else context)
+        self._ready.append(call)
+        return call
 
     def call_later(  # type: ignore[override]
         self,
@@ -106,7 +139,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> asyncio.TimerHandle:
+    ) -> _Call:
         """Run it after virtual `delay` seconds."""
         return self.call_at(self._virtual_s + delay, callback, *args, context=context)
 
@@ -116,50 +149,55 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> asyncio.TimerHandle:
+    ) -> _Call:
         """Run it when the virtual time is `when`."""
-        handle = _Later(when, callback, args, self, context)
-        heapq.heappush(self._timers, (when, next(self._numbers), handle))
-        return handle
+        call = _Call(callback, args, copy_context() if context is None else context, when)
+        heapq.heappush(self._timers, (when, next(self._numbers), call))
+        return call
 
     def _run_once(self) -> None:
-        """Run what is ready; if nothing is, let the time jump to the next timer before."""
-        ready, timers = self._ready, self._timers
-        while timers and timers[0][2].cancelled():
-            heapq.heappop(timers)
-        if not ready:
-            if not timers:
-                raise Deadlock
-            self._virtual_s = max(self._virtual_s, timers[0][0])
-            if self._virtual_s > LIMIT_S:
-                raise Endless
-        while timers and timers[0][0] <= self._virtual_s:
-            ready.append(heapq.heappop(timers)[2])
-        for _ in range(len(ready)):
-            if not ready:  # a process was stopped meanwhile
-                return
-            handle = ready.popleft()
-            if handle._cancelled:
-                continue
-            try:
-                handle._context.run(handle._callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 - as the base loop's handles do
-                self.call_exception_handler({"message": "in a callback", "exception": error})
+        """Run what is ready until the loop is told to stop; whenever nothing is, let the time
+        jump to the next timer before."""
+        ready, timers, pop = self._ready, self._timers, heapq.heappop
+        while not self._stopping:
+            while timers and timers[0][2].gone:
+                pop(timers)
+            if not ready:
+                self._jump()
+            while timers and timers[0][0] <= self._virtual_s:
+                ready.append(pop(timers)[2])
+            for _ in range(len(ready)):
+                if not ready:  # a process was stopped meanwhile
+                    break
+                call = ready.popleft()
+                if call.gone:
+                    continue
+                try:
+                    call.context.run(call.callback, *call.args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as the base loop's handles do
+                    self.call_exception_handler({"message": "in a callback", "exception": error})
+
+    def _jump(self) -> None:
+        """Let the time be that of the next timer."""
+        if not self._timers:
+            raise Deadlock
+        self._virtual_s = max(self._virtual_s, self._timers[0][0])
+        if self._virtual_s > LIMIT_S:
+            raise Endless
 
     def stop_process(self, name: str) -> None:
         """Let nothing of this process run until `resume_process`."""
         if name in self._stopped:
             return
 
-        def mine(handle: asyncio.Handle) -> bool:
-            context: Context = handle._context  # type: ignore[attr-defined]  # not in typeshed
-            return context.get(PROCESS, "") == name
+        def mine(call: _Call) -> bool:
+            return call.context.get(PROCESS, "") == name
 
-        soon = [handle for handle in self._ready if mine(handle)]
+        soon = [call for call in self._ready if mine(call)]
         later = [timer for timer in self._timers if mine(timer[2])]
-        kept = [handle for handle in self._ready if not mine(handle)]
+        kept = [call for call in self._ready if not mine(call)]
         self._ready.clear()
         self._ready.extend(kept)
         self._timers[:] = [timer for timer in self._timers if not mine(timer[2])]
