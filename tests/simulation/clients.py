@@ -12,7 +12,7 @@ from contracts.ids import make_id
 from contracts.records import Chat
 from contracts.runs import Sampling
 from contracts.session import CancelReply, CancelRun, PromptAccepted, SubmitPrompt
-from contracts.subjects import session_commands
+from contracts.subjects import session_commands, session_partition
 from tests.simulation.edges import Exchange, Gone, NotServed, Shown, SimulatedEdge
 from tests.simulation.story import Prompted, Window
 from tests.simulation.verdict import require
@@ -69,8 +69,15 @@ class Person:
         self._rng = random.Random(f"{world.story.seed}/{number}")
         self._plans = prompts
         self.user_id = f"user_{number}"
-        self.chat_id = make_id("chat", world.clock.now_ms(), self._rng.randbytes(10))
+        self.chat_id = self._chat_id()
         self.prompts: list[Prompt] = []
+
+    def _chat_id(self) -> str:
+        """Return the first id drawn that is in one of the story's partitions."""
+        while True:
+            made = make_id("chat", self._world.clock.now_ms(), self._rng.randbytes(10))
+            if session_partition(made) < self._world.story.partitions:
+                return made
 
     async def once_more(self) -> None:
         """Send one prompt when all faults are over: it is answered at once, or as soon as

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections import Counter
+from unittest.mock import patch
 
+from actors.session import actor as session
+from actors.summarizer import actor as summarizer
 from tests.simulation.checks import Records, check_now, check_prompt, check_rest
 from tests.simulation.clients import Person
 from tests.simulation.fold_checks import check_background, check_folds
@@ -30,7 +33,11 @@ def play(story: Story) -> Counter[str]:
     Raises Broken (with the invariant's name), or whatever an actor died of by itself.
     """
     loop = VirtualTimeLoop()
-    return run_virtual(_play(World(story, loop)), loop)
+    with (
+        patch.object(session, "SESSION_PARTITIONS", story.partitions),
+        patch.object(summarizer, "SESSION_PARTITIONS", story.partitions),
+    ):
+        return run_virtual(_play(World(story, loop)), loop)
 
 
 async def _play(world: World) -> Counter[str]:

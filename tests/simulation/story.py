@@ -7,8 +7,14 @@ import random
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from contracts.subjects import SESSION_PARTITIONS
+
 FAULTY_S = 8.0
 SHORT_FAULTY_S = 4.0
+BRIEF_FAULTY_S = 1.5
+_BRIEF_TOKENS = 40
+_BRIEF_STEP_MS = 20
+_BRIEF_PARTITIONS = 2
 
 DisasterKind = Literal[
     "kill", "crash", "pause", "halt", "cut", "cut out", "cut in", "history out", "election"
@@ -110,7 +116,8 @@ class Story:
     `folding`: chats have summaries, and turns that are long enough to need them. `log_age_s`:
     how soon entries of a log are dropped; nothing else lasts half as long, since a run that
     waits until nothing of its log is left begins anew. `queue_max`: how many runs and how many
-    commands may wait; 0: as in production."""
+    commands may wait; 0: as in production. `partitions`: in how many of all partitions chats
+    are, and hosts look after them."""
 
     seed: int
     faulty_s: float
@@ -123,6 +130,7 @@ class Story:
     folding: bool = False
     log_age_s: float = 0.0
     queue_max: int = 0
+    partitions: int = SESSION_PARTITIONS
 
     @property
     def calm(self) -> bool:
@@ -173,6 +181,35 @@ def draw(seed: int, *, short: bool = False) -> Story:
         engines=tuple(_engine_faults(rng)),
     )
     return _with_late_windows(rng, story) if log_age_s else story
+
+
+def draw_brief(seed: int) -> Story:
+    """Return the story of a seed in its briefest form: one chat, one prompt of few tokens, at
+    most two disasters in 1.5 s, and the prompt that every story ends with. It leaves out what
+    takes long: summaries, logs that are dropped, prompts one after another."""
+    story = draw(seed, short=True)
+    prompt = story.people[0][0]
+    prompt = replace(
+        prompt,
+        after_s=prompt.after_s / 4,
+        max_tokens=1 + prompt.max_tokens % _BRIEF_TOKENS,
+        windows=prompt.windows[:2],
+    )
+    scale = BRIEF_FAULTY_S / story.faulty_s
+    disasters = tuple(
+        replace(disaster, at_s=disaster.at_s * scale, lasts_s=min(disaster.lasts_s, 2.0))
+        for disaster in story.disasters[:2]
+    )
+    return replace(
+        story,
+        faulty_s=BRIEF_FAULTY_S,
+        step_ms=min(story.step_ms, _BRIEF_STEP_MS),
+        people=((prompt,),),
+        disasters=disasters,
+        folding=False,
+        log_age_s=0.0,
+        partitions=_BRIEF_PARTITIONS,
+    )
 
 
 def _with_late_windows(rng: random.Random, story: Story) -> Story:

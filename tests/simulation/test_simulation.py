@@ -14,7 +14,7 @@ from tests.simulation.found import (
     STOPPED_TWICE,
 )
 from tests.simulation.scenario import play, run_seed
-from tests.simulation.story import Story
+from tests.simulation.story import Story, draw_brief
 from tests.simulation.virtual_time import Endless, VirtualTimeLoop, run_virtual
 
 BATCH = 10
@@ -58,6 +58,11 @@ def test_seeds_every_invariant_holds(first: int) -> None:
             error.add_note(f"replay it with: make simulate SEED={seed}")
             raise
     assert endings["completed"] > 0, "a batch in which nothing completes proves nothing"
+
+
+def test_brief_seeds_every_invariant_holds() -> None:
+    for seed in range(BATCH):
+        play(draw_brief(seed))
 
 
 @pytest.mark.parametrize("seed", SHORT_FOUND)
