@@ -28,8 +28,11 @@ from contracts.subjects import token_snapshots
 _READS = 3
 """How often a log is read that moved while it was read."""
 
-_KEPT = 3
-"""So many times a claim is renewed before a stream drops anything, by age or by bytes."""
+KEPT_MS = 15 * 60_000
+"""How long the streams keep what they have (`max_age_s`, `ops/streams.py`), if there is room."""
+
+_RENEWALS = 3
+"""So many times a claim is renewed before a stream drops anything, also for want of room."""
 
 
 class BusTokenLog:
@@ -40,12 +43,19 @@ class BusTokenLog:
     """
 
     def __init__(
-        self, bus: Bus, clock: Clock, *, siblings: bool = False, renew_ms: int = RENEW_MS
+        self,
+        bus: Bus,
+        clock: Clock,
+        *,
+        siblings: bool = False,
+        renew_ms: int = RENEW_MS,
+        kept_ms: int = KEPT_MS,
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._siblings = siblings
         self._renew_ms = renew_ms
+        self._kept_ms = kept_ms
         self._sweeper = Sweeper(clock)
         bus.on_connection(self._connection_changed)
 
@@ -66,7 +76,8 @@ class BusTokenLog:
 
         Who does not name the claim that it replaces may meet a writer that lives: it takes both
         places, and so knows where the log goes on, and that nobody else writes in either. Where
-        it finds nothing, what was told may have been dropped: it begins anew (ADR 0030).
+        it finds nothing, what was told may have been dropped: it begins anew (ADR 0030). So does
+        who was vouched for as the first, but so long ago that a later claim may be dropped.
 
         Raises Fenced (a higher attempt holds it, or `expect_epoch` was wrong), BusUnavailable.
         """
@@ -74,10 +85,12 @@ class BusTokenLog:
         if moved:
             hold = await claimer.take(sibling_of(run_id), expect_epoch)
             return BusRunWriter(claimer, self._clock, hold, moved=True, renew_ms=self._renew_ms)
+        dropped = not expect_epoch and self._may_have_dropped(run_id, expect_epoch)
+        if dropped:
+            expect_epoch = None
         hold = home = await claimer.take(home_of(run_id), expect_epoch)
         beside = sibling_of(run_id) if self._siblings else None
         sibling = None
-        dropped = expect_epoch is None and self._may_have_dropped(run_id)
         if beside is not None and expect_epoch is None and (dropped or not hold.first):
             sibling = await claimer.take(beside, None)
             if await sibling.has_entries():
@@ -106,10 +119,12 @@ class BusTokenLog:
             )
         )
 
-    def _may_have_dropped(self, run_id: str) -> bool:
-        """Whether a run is old enough for its streams to have dropped what was told of it."""
+    def _may_have_dropped(self, run_id: str, expect_epoch: int | None) -> bool:
+        """Whether a run is old enough for its streams to have dropped what was told of it, or
+        all that was after somebody vouched that nothing had been."""
         since_ms = made_since_ms(run_id)
-        return since_ms is not None and self._clock.now_ms() - since_ms >= _KEPT * self._renew_ms
+        kept_ms = _RENEWALS * self._renew_ms if expect_epoch is None else self._kept_ms
+        return since_ms is not None and self._clock.now_ms() - since_ms >= kept_ms
 
     async def read_claim(self, run_id: str) -> tuple[int, Claim] | None:
         """Return epoch and claim as the leader knows them; None: never claimed."""

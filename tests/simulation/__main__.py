@@ -1,4 +1,5 @@
-"""`python -m tests.simulation [--short | --brief] FIRST [LAST]`: play seeds and say how they ended.
+"""`python -m tests.simulation [--short | --brief | --silent] FIRST [LAST]`: play seeds and say
+how they ended.
 
 The story of the first seed that fails is made as short as it goes and printed.
 """
@@ -15,7 +16,7 @@ import structlog
 
 from tests.simulation.scenario import play
 from tests.simulation.shrinking import failure, shrink
-from tests.simulation.story import Story, draw, draw_brief
+from tests.simulation.story import Story, draw, draw_brief, draw_silent
 
 TELL_S = 10.0
 
@@ -53,6 +54,9 @@ if __name__ == "__main__":
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--short", action="store_true", help="one or two people, half the time")
     size.add_argument("--brief", action="store_true", help="one prompt and the next, two disasters")
+    size.add_argument("--silent", action="store_true", help="short, and logs are begun anew")
     asked = parser.parse_args()
-    drawn = draw_brief if asked.brief else partial(draw, short=asked.short)
+    drawn: Callable[[int], Story] = partial(draw, short=asked.short)
+    if asked.brief or asked.silent:
+        drawn = draw_brief if asked.brief else draw_silent
     sys.exit(main(asked.first, asked.first if asked.last is None else asked.last, drawn))

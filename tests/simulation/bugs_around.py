@@ -150,8 +150,8 @@ def _home_read(_: Any) -> Any:
     BEGUN_ANEW,
 )
 def _same_numbers(_: Any) -> Any:
-    def never(self: Any, run_id: str) -> bool:
-        del self, run_id
+    def never(self: Any, run_id: str, expect_epoch: int | None) -> bool:
+        del self, run_id, expect_epoch
         return False
 
     return never

@@ -45,9 +45,11 @@ class Records:
             elif kind == "tok" and parts[2] == "d":
                 entry, told = decode(message.data, LogEntry), self.entries[parts[1]]
                 if told and message.at_ms - told[-1][0] > age_ms:
+                    next_seq = told[-1][1].next_seq
                     story = f"{parts[1]}: event {entry.seq} of another log is known"
-                    require(entry.seq >= told[-1][1].next_seq, "one story", story)
-                    told.clear()  # nothing of it is left that a reader could be told twice
+                    require(entry.seq >= next_seq, "one story", story)
+                    if entry.seq > next_seq:
+                        told.clear()  # nothing of it is left that a reader could be told twice
                 if not _moved_with(entry, parts[0], places[parts[1]]):
                     told.append((message.at_ms, entry))
                 places[parts[1]].append((parts[0], entry))

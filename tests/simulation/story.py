@@ -22,6 +22,13 @@ DisasterKind = Literal[
 KINDS = ("session", "scheduler", "gpu", "edge", "summarizer")
 PROCESSES = tuple(f"{kind}_{letter}" for kind in KINDS for letter in "ab")
 _OFTEN = ("session", "scheduler", "gpu") * 2 + ("edge", "summarizer")
+_SILENCED = (
+    ("gpu_a", "gpu_b"),
+    ("scheduler_a", "scheduler_b"),
+    ("session_a", "session_b"),
+    ("gpu_a", "gpu_b", "scheduler_a"),
+    ("gpu_a", "gpu_b", "session_a", "session_b"),
+)
 LEDS = ("logs", "half the logs", "runs", "commands", "leases", "folds", "everything")
 """What loses its leader in an election. Of each log half the logs have home or its sibling."""
 
@@ -114,8 +121,8 @@ class Prompted:
 class Story:
     """One seed. `engines` are faults of each gpu's first life, as arguments of `SimConfig`.
     `folding`: chats have summaries, and turns that are long enough to need them. `log_age_s`:
-    how soon entries of a log are dropped; nothing else lasts half as long, since a run that
-    waits until nothing of its log is left begins anew. `queue_max`: how many runs and how many
+    how soon entries of a log are dropped; nothing else lasts half as long, but in the stories of
+    `draw_silent`. `queue_max`: how many runs and how many
     commands may wait; 0: as in production. `partitions`: in how many of all partitions chats
     are, and hosts look after them."""
 
@@ -210,6 +217,29 @@ def draw_brief(seed: int) -> Story:
         log_age_s=0.0,
         partitions=_BRIEF_PARTITIONS,
     )
+
+
+def draw_silent(seed: int) -> Story:
+    """Return a short story in which all who write, or all of one kind, are away for longer than
+    a log is kept: it begins anew, and they come back to it."""
+    story = draw(seed, short=True)
+    rng = random.Random(f"{seed}/silent")
+    log_age_s = story.log_age_s or rng.uniform(7.0, 10.0)
+    kind: DisasterKind = rng.choice(("kill", "pause"))
+    lasts_s = log_age_s + rng.uniform(0.5, 4.0)
+    at_s = rng.uniform(0.5, SHORT_FAULTY_S)
+    disasters = tuple(
+        Disaster(at_s + number / 100, kind, target, lasts_s)
+        for number, target in enumerate(rng.choice(_SILENCED))
+    )
+    silent = replace(
+        story,
+        faulty_s=FAULTY_S,
+        step_ms=120,
+        log_age_s=log_age_s,
+        disasters=disasters,
+    )
+    return silent if story.log_age_s else _with_late_windows(rng, silent)
 
 
 def _with_late_windows(rng: random.Random, story: Story) -> Story:

@@ -14,7 +14,7 @@ from tests.simulation.found import (
     STOPPED_TWICE,
 )
 from tests.simulation.scenario import play, run_seed
-from tests.simulation.story import Story, draw_brief
+from tests.simulation.story import Story, draw_brief, draw_silent
 from tests.simulation.virtual_time import Endless, VirtualTimeLoop, run_virtual
 
 BATCH = 10
@@ -63,6 +63,12 @@ def test_seeds_every_invariant_holds(first: int) -> None:
 def test_brief_seeds_every_invariant_holds() -> None:
     for seed in range(BATCH):
         play(draw_brief(seed))
+
+
+@pytest.mark.parametrize("first", range(0, 30, BATCH))
+def test_logs_begun_anew_every_invariant_holds(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        play(draw_silent(seed))
 
 
 @pytest.mark.parametrize("seed", SHORT_FOUND)

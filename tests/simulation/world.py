@@ -15,7 +15,7 @@ from actors.gpu.config import GpuConfig
 from actors.gpu.sim_engine import SimConfig, SimEngine
 from actors.runtime.byte_codec import EOS, ByteCodec
 from actors.runtime.log_writer import RENEW_MS
-from actors.runtime.token_log import BusTokenLog
+from actors.runtime.token_log import KEPT_MS, BusTokenLog
 from actors.scheduler import SchedulerActor, SchedulerConfig
 from actors.session import ModelContext, SessionConfig, SessionHost
 from actors.session.config import Shares
@@ -158,8 +158,14 @@ class World:
         """Return the log as production has it: with siblings where streams have replicas, and
         so elections; where entries age sooner, claims are renewed sooner."""
         siblings = any(disaster.kind == "election" for disaster in self.story.disasters)
-        renew_ms = int(self.story.log_age_s * 300) or RENEW_MS
-        return BusTokenLog(bus, self.clock, siblings=siblings, renew_ms=renew_ms)
+        age_s = self.story.log_age_s
+        return BusTokenLog(
+            bus,
+            self.clock,
+            siblings=siblings,
+            renew_ms=int(age_s * 300) or RENEW_MS,
+            kept_ms=int(age_s * 1_000) or KEPT_MS,
+        )
 
     def _spec(self, spec: StreamSpec) -> StreamSpec:
         """Return the declaration of a stream as this story has it."""

@@ -5,18 +5,24 @@ import os
 import pytest
 
 from actors.runtime.clock import SystemClock
-from actors.runtime.token_log import BusTokenLog
+from actors.runtime.token_log import KEPT_MS, BusTokenLog
 from contracts.errors import LogGone
 from contracts.events import MessageSnapshot
 from contracts.ids import ENTROPY_BYTES, make_id
 from contracts.log import CLOSING_ATTEMPT, LogEntry, seq_anew
+from ops.streams import LOG_MAX_AGE_S
 from tests.support.log_writing import COMPLETED, STARTED, STOPPED, Script, collect, text
+
+
+def aged(seconds: int) -> str:
+    """Return a run that was made so long ago."""
+    return make_id("run", SystemClock().now_ms() - seconds * 1_000, os.urandom(ENTROPY_BYTES))
 
 
 @pytest.fixture
 def run_id() -> str:
     """A run of an hour ago."""
-    return make_id("run", SystemClock().now_ms() - 3_600_000, os.urandom(ENTROPY_BYTES))
+    return aged(3_600)
 
 
 async def begun_anew(log: BusTokenLog, run_id: str) -> Script:
@@ -86,11 +92,25 @@ async def test_closer_of_an_empty_log_writes_nothing_and_knows_its_number(
             await collect(reader)
 
 
+async def test_first_worker_is_believed_no_longer_than_claims_are_kept(
+    log: BusTokenLog, run_id: str
+) -> None:
+    """It was stopped since it was told to begin: others may have come and gone."""
+    late = await log.claim(run_id, writer="w", attempt=1, expect_epoch=0)
+    with pytest.raises(LogGone):
+        await late.append(LogEntry(epoch=late.epoch, seq=1, events=(STARTED,)))
+    assert (await log.read(run_id)).next_seq == late.first_seq + 1
+
+
 async def test_entry_that_would_begin_a_log_whose_entries_were_just_dropped_is_refused(
     log: BusTokenLog, run_id: str
 ) -> None:
-    first = Script(await log.claim(run_id, writer="w", attempt=1, expect_epoch=0))
+    first = await begun_anew(log, run_id)
     await first.write(STARTED)
-    second = await log.claim(run_id, writer="next", attempt=2, expect_epoch=None)
+    second = await log.claim(run_id, writer="next", attempt=3, expect_epoch=None)
     with pytest.raises(LogGone):
         await second.append(LogEntry(epoch=second.epoch, seq=1, events=(STARTED,)))
+
+
+def test_log_and_streams_agree_on_how_long_entries_are_kept() -> None:
+    assert KEPT_MS == LOG_MAX_AGE_S * 1_000
