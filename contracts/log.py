@@ -13,6 +13,9 @@ CLOSING_ATTEMPT = 1 << 62
 """The attempt number of a claim that closes a run: none may claim after it but another
 closing one."""
 
+ANEW_MIN = 1 << 40
+"""More events than any log has, and fewer than the number with which one begins anew."""
+
 
 def seq_anew(now_ms: int) -> int:
     """Return the number of the first event of a log that is begun anew at `now_ms` (ADR 0030).

@@ -33,7 +33,7 @@ def events_from_history(
             model=run.model, message_id=run.answer_id, cached_tokens=run.usage.cached_tokens
         )
         events.append(NumberedEvent(seq=1, event=started))
-    if text and (after is None or after < LAST_ID - 1):
+    if (text or after) and (after is None or after < LAST_ID - 1):
         events.append(NumberedEvent(seq=LAST_ID - 1, event=MessageSnapshot(text=text)))
     if after is None or after < LAST_ID:
         events.append(NumberedEvent(seq=LAST_ID, event=_terminal(run)))

@@ -92,6 +92,8 @@ class RunStreams:
                 return await self._replay(run, after)
             if state.terminal is not None and after is not None and after >= state.next_seq - 1:
                 return EmptyReply(204)
+            if state.anew:  # perhaps after the end, which history alone knew of
+                return await self._replay(run, after)
         async with AsyncExitStack() as stack:
             reader = await stack.enter_async_context(self._log.follow(run.run_id, after=after))
             held = stack.pop_all()

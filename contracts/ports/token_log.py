@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contracts.events import NumberedEvent, RunStarted, Terminal
-from contracts.log import Claim, LogEntry, LogSnapshot
+from contracts.log import ANEW_MIN, Claim, LogEntry, LogSnapshot
 from contracts.runs import RunOutcome, TokenLogprob
 
 
@@ -24,6 +24,11 @@ class LogState:
     started: RunStarted | None = None
     started_seq: int = 0
     last_at_ms: int = 0
+
+    @property
+    def anew(self) -> bool:
+        """Whether the log was begun anew (ADR 0030), perhaps after the run's end."""
+        return self.next_seq > ANEW_MIN
 
 
 class RunWriter(Protocol):

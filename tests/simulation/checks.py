@@ -29,7 +29,8 @@ class Records:
     """What was ever stored of every run: entries with the wall clock of their storing, and
     the specs as they were queued. The witness saw them; logs age, and settled runs are
     deleted. Where nobody wrote for longer than a log is kept only what is left of it counts,
-    and its numbers must be higher than all that readers know."""
+    or all of it if it had ended; and the numbers of a new one must be higher than all that
+    readers know."""
 
     def __init__(self, world: World) -> None:
         self.entries: dict[str, list[tuple[int, LogEntry]]] = defaultdict(list)
@@ -44,12 +45,8 @@ class Records:
                 self.specs[spec.run_id] = spec
             elif kind == "tok" and parts[2] == "d":
                 entry, told = decode(message.data, LogEntry), self.entries[parts[1]]
-                if told and message.at_ms - told[-1][0] > age_ms:
-                    next_seq = told[-1][1].next_seq
-                    story = f"{parts[1]}: event {entry.seq} of another log is known"
-                    require(entry.seq >= next_seq, "one story", story)
-                    if entry.seq > next_seq:
-                        told.clear()  # nothing of it is left that a reader could be told twice
+                if told and message.at_ms - told[-1][0] > age_ms and _dropped(entry, told):
+                    continue
                 if not _moved_with(entry, parts[0], places[parts[1]]):
                     told.append((message.at_ms, entry))
                 places[parts[1]].append((parts[0], entry))
@@ -60,6 +57,20 @@ class Records:
                 story = f"{run_id}: attempt {claim.attempt} followed a higher one"
                 require(claim.attempt >= before.attempt or dropped, "one story", story)
                 claims[parts[0], run_id] = message.at_ms, claim
+
+
+def _dropped(entry: LogEntry, told: list[tuple[int, LogEntry]]) -> bool:
+    """Look at an entry of a log of which nothing is left: it goes on with it, or begins it anew,
+    and then `told` is emptied. Return whether it is void, as is all that comes after the end:
+    the end once more, or a log begun anew by who did not know of it."""
+    last = told[-1][1]
+    known = entry.seq < last.next_seq and (entry.seq, entry.events) != (last.seq, last.events)
+    require(not known, "one story", f"event {entry.seq} of another log than {last} is known")
+    if any(type(event).__name__ in _TERMINALS for event in last.events):
+        return True
+    if entry.seq > last.next_seq:
+        told.clear()
+    return False
 
 
 def _moved_with(entry: LogEntry, place: str, told: list[tuple[str, LogEntry]]) -> bool:
