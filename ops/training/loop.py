@@ -30,6 +30,8 @@ from ops.training.priming import prime_copying
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
+_WIDTHS = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -67,7 +69,7 @@ def batches(tokenizer: Tokenizer, plan: Plan, number: int, excluded: frozenset[s
     ready: list[Batch] = []
     group: list[tuple[list[int], list[bool]]] = []
     for pair in trimmed:
-        if group and len(pair[0]) * (len(group) + 1) > plan.batch_tokens:
+        if group and _width(len(pair[0])) * (len(group) + 1) > plan.batch_tokens:
             ready.append(_stack(group))
             group = []
         group.append(pair)
@@ -76,8 +78,13 @@ def batches(tokenizer: Tokenizer, plan: Plan, number: int, excluded: frozenset[s
     return ready
 
 
+def _width(length: int) -> int:
+    """Few widths, so that few shapes: oneDNN prepares, and keeps, a kernel for each."""
+    return -(-length // _WIDTHS) * _WIDTHS
+
+
 def _stack(group: list[tuple[list[int], list[bool]]]) -> Batch:
-    width = max(len(ids) for ids, _ in group)
+    width = _width(max(len(ids) for ids, _ in group))
     ids = torch.full((len(group), width), text.PAD)
     spoken = torch.zeros((len(group), width), dtype=torch.bool)
     for row, (tokens, mask) in enumerate(group):
