@@ -28,6 +28,7 @@ from tests.simulation.found import (
     REFUSED_BY_A_STOPPED_HOST,
     REFUSED_BY_THE_NEXT_OWNER,
     STOPPED_TWICE,
+    WOKEN_TOO_LATE,
 )
 
 # --- summaries -------------------------------------------------------------------------------
@@ -155,6 +156,19 @@ def _same_numbers(_: Any) -> Any:
         return False
 
     return never
+
+
+@bug(
+    "the first worker is believed to be the first, however late",
+    BusTokenLog,
+    "_may_have_dropped",
+    WOKEN_TOO_LATE,
+)
+def _first_for_ever(original: Any) -> Any:
+    def may_have_dropped(self: Any, run_id: str, expect_epoch: int | None) -> bool:
+        return expect_epoch is None and bool(original(self, run_id, expect_epoch))
+
+    return may_have_dropped
 
 
 @bug("a reader that finds a hole goes on behind it", BusLogReader, "_take_stored")

@@ -3,7 +3,9 @@
 Each is told in many ways, since what it shows needs a moment that moves as the code changes.
 """
 
-from tests.simulation.story import Disaster, Prompted, Story, Window, draw
+from dataclasses import replace
+
+from tests.simulation.story import FAULTY_S, Disaster, Prompted, Story, Window, draw
 
 
 def _stopped_host(seed: int, stopped: Disaster) -> Story:
@@ -58,3 +60,18 @@ STOPPED_TWICE = tuple(
 BEGUN_ANEW = (draw(16299, short=True), draw(15))
 """Nobody wrote for longer than a log is kept: it began again at 1, and the place of a reader
 fitted its numbers."""
+
+WOKEN_TOO_LATE = tuple(
+    replace(
+        draw(51614, short=True),
+        faulty_s=FAULTY_S,
+        disasters=(
+            Disaster(at_s, "pause", "gpu_a", lasts_s),
+            Disaster(at_s, "pause", "gpu_b", lasts_s),
+        ),
+    )
+    for at_s in (0.3, 0.4, 0.5, 0.6)
+    for lasts_s in (11.5, 12.0)
+)
+"""Both workers were stopped for longer than a log is kept, one of them with a run of which it was
+told that nobody had begun it; by then another had, and was dropped."""

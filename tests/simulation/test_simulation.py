@@ -12,6 +12,7 @@ from tests.simulation.found import (
     REFUSED_BY_A_STOPPED_HOST,
     REFUSED_BY_THE_NEXT_OWNER,
     STOPPED_TWICE,
+    WOKEN_TOO_LATE,
 )
 from tests.simulation.scenario import play, run_seed
 from tests.simulation.story import Story, draw_brief, draw_silent
@@ -77,7 +78,8 @@ def test_seed_that_found_something_holds(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "stories", [REFUSED_BY_A_STOPPED_HOST, REFUSED_BY_THE_NEXT_OWNER, STOPPED_TWICE]
+    "stories",
+    [REFUSED_BY_A_STOPPED_HOST, REFUSED_BY_THE_NEXT_OWNER, STOPPED_TWICE, WOKEN_TOO_LATE],
 )
 def test_stories_that_found_something_hold(stories: tuple[Story, ...]) -> None:
     for story in stories[:_TOLD]:
