@@ -7,7 +7,8 @@ import pytest
 
 from actors.runtime.clock import ManualClock, SystemClock
 from actors.runtime.nats_bus import NatsBus
-from tests.support.nats import NatsNode, nats_node
+from ops.chaos.nats_cluster import NatsNode
+from tests.support.nats import nats_node
 
 pytest.register_assert_rewrite("tests.chaos.scene")
 

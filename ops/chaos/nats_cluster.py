@@ -1,4 +1,5 @@
-"""Three NATS servers on free ports, whose nodes may be killed, told to end, and started again."""
+"""NATS servers on free ports, alone or replicating, that may be killed, paused, told to end, and
+started again."""
 
 import asyncio
 import json
@@ -10,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from contracts.errors import BusError
 from contracts.ports.bus import Bus
@@ -26,11 +29,17 @@ _STEP_DOWN_S = 60.0
 class NatsNode:
     """One server of the cluster, on a store of its own."""
 
-    def __init__(self, name: str, config: Path, port: int) -> None:
+    def __init__(self, name: str, config: Path, host: str, port: int) -> None:
         self.name = name
         self.port = port
+        self._host = host
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"nats://{self._host}:{self.port}"
 
     @property
     def alive(self) -> bool:
@@ -45,7 +54,7 @@ class NatsNode:
         deadline = time.monotonic() + _START_S
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((self._host, self.port), timeout=1).close()
                 return
             except OSError:
                 late = time.monotonic() > deadline or not self.alive
@@ -65,6 +74,24 @@ class NatsNode:
             process.wait()
             raise Broken(f"the NATS server {self.name} did not end") from error
 
+    async def pause(self) -> None:
+        """Stop it in its tracks; returns when the kernel has."""
+        process = psutil.Process(self._pid)
+        process.send_signal(signal.SIGSTOP)
+        threads = [psutil.Process(thread.id) for thread in process.threads()]
+        while any(t.status() != psutil.STATUS_STOPPED for t in threads):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self._pid, signal.SIGCONT)
+
+    @property
+    def _pid(self) -> int:
+        if self._process is None:
+            raise Broken(f"the NATS server {self.name} was not started")
+        return self._process.pid
+
 
 class NatsCluster:
     """Servers that replicate each other's streams."""
@@ -76,12 +103,12 @@ class NatsCluster:
             name, port = f"n{index + 1}", free_port()
             config = home / f"{name}.conf"
             config.write_text(_config(home, name, host, port, index, routes))
-            self.nodes[name] = NatsNode(name, config, port)
+            self.nodes[name] = NatsNode(name, config, host, port)
 
     @property
     def url(self) -> str:
         """What `--nats` is given."""
-        return ",".join(f"nats://127.0.0.1:{node.port}" for node in self.nodes.values())
+        return ",".join(node.url for node in self.nodes.values())
 
     async def leader_of(self, bus: Bus, stream: str) -> str:
         """Return the name of the node that leads a stream. Raises Broken: none does."""

@@ -11,10 +11,11 @@ from contextlib import closing
 import pytest
 
 from ops.chaos.figures import Report
+from ops.chaos.nats_cluster import NatsNode
 from ops.chaos.people import Story
 from ops.chaos.stack import RunningStack
 from tests.chaos.scene import PROMPT, SIMULATED, Scene, scene
-from tests.support.nats import NatsNode, nats_node
+from tests.support.nats import nats_node
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(480)]
@@ -47,7 +48,7 @@ async def test_while_nats_is_dead_prompts_are_refused_and_streams_wait(
         expected = await at.undisturbed(TOKENS)
         stories = [await at.guest.ask(PROMPT, TOKENS) for _ in range(3)]
         await stories[-1].reached(20)
-        nats.kill()
+        nats.end()
         try:
             await not_ready(at)
             took_ms = await refused(at)

@@ -87,7 +87,7 @@ async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
             while await leader_of(bus, SIBLING) in ("", leader):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             node = next(node for node in nodes if node.name == leader)
-            node.kill()
+            node.end()
             yield
             node.start()
             while not await leader_of(bus, LOG):  # noqa: ASYNC110

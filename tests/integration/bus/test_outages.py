@@ -11,9 +11,10 @@ from actors.runtime.token_log import BusTokenLog
 from contracts.errors import BusTimeout, BusUnavailable
 from contracts.ports.bus import Delivery, Inbound, LeaseEntry, StreamSpec
 from contracts.subjects import token_partition, token_stream
+from ops.chaos.nats_cluster import NatsNode
 from ops.streams import stream_specs
 from tests.support.log_writing import COMPLETED, Script, collect, numbers
-from tests.support.nats import NatsNode, nats_cluster, nats_node
+from tests.support.nats import nats_cluster, nats_node
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.nats
@@ -48,7 +49,7 @@ async def test_killed_server_is_noticed_at_once_and_found_again(
     got: list[Inbound] = []
     bus.on_connection(changes.append)
     await bus.subscribe("news", got.append)
-    node.kill()
+    node.end()
     await until(lambda: changes == [False])
     assert not bus.connected
     with pytest.raises(BusUnavailable):
@@ -72,7 +73,7 @@ async def test_append_in_flight_when_the_server_dies_ends_at_once(
     await node.pause()
     append = asyncio.create_task(bus.append("q.a", b"1", timeout_s=60))
     await asyncio.sleep(0.05)
-    node.kill()
+    node.end()
     with pytest.raises(BusUnavailable):
         await asyncio.wait_for(append, 10)
 
@@ -99,7 +100,7 @@ async def test_consumer_starts_over_after_an_outage(node: NatsNode, bus: NatsBus
     await bus.flush()
     await asyncio.sleep(0.1)
     got.clear()
-    node.kill()
+    node.end()
     node.start()
     await until(lambda: len(got) == 4)
     assert [int(d.stored.data) for d in got] == [1, 2, 3, 5]
@@ -114,7 +115,7 @@ async def test_lease_watch_goes_on_after_an_outage(node: NatsNode, bus: NatsBus)
     watch = await bus.lease_watch(">", lambda key, entry: seen.append((key, entry)))
     await bus.lease_put("a", b"1", revision=0, ttl_s=60)
     await until(lambda: seen)
-    node.kill()
+    node.end()
     await until(lambda: not bus.connected)
     node.start()
     await until(lambda: bus.connected)
@@ -133,7 +134,7 @@ async def test_run_goes_on_through_a_server_restart(node: NatsNode, bus: NatsBus
         script = Script(await log.claim(run_id, writer="w", attempt=1, expect_epoch=0))
         await script.say("a", "b")
         writing = asyncio.create_task(script.say("c", "d", "e"))
-        node.kill()
+        node.end()
         await asyncio.sleep(0.2)
         node.start()
         await writing
@@ -162,7 +163,7 @@ async def test_run_goes_on_when_one_node_of_three_dies() -> None:
             writer = await writing.claim(run_id, writer="w", attempt=1, expect_epoch=None)
             script = Script(writer)
             await script.say("a", "b", "c")
-            nodes[0].kill()
+            nodes[0].end()
             await script.say("d", "e")
             await script.write(COMPLETED)
             assert numbers(await asyncio.wait_for(story, 60)) == [1, 2, 3, 4, 5, 6]
