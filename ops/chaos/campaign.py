@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from ops.chaos.faults import ALL, Fault, inflict, targets
+from ops.chaos.faults import ALL, Fault, inflict, set_up, targets
 from ops.chaos.operator import looking_at
 from ops.chaos.people import ANSWER_S, Person, Story, person
 from ops.chaos.stack import RunningStack
@@ -53,10 +53,17 @@ class Tally:
 
 
 class Campaign:
-    """Rounds against one stack; `tallies` by fault."""
+    """Rounds against one stack, added to `tallies`."""
 
-    def __init__(self, stack: RunningStack, rng: random.Random, chats: int, gpus: int) -> None:
-        self.tallies: dict[Fault, Tally] = {}
+    def __init__(
+        self,
+        stack: RunningStack,
+        rng: random.Random,
+        chats: int,
+        gpus: int,
+        tallies: dict[Fault, Tally],
+    ) -> None:
+        self._tallies = tallies
         self._stack = stack
         self._rng = rng
         self._chats = chats
@@ -74,14 +81,15 @@ class Campaign:
 
     async def round(self, fault: Fault) -> Tally:
         """Let one fault happen under load, and take stock."""
-        tally = self.tallies.setdefault(fault, Tally())
+        tally = self._tallies.setdefault(fault, Tally())
         tally.rounds += 1
         try:
             await back(self._stack)
             async with (
-                asyncio.timeout(2 * ANSWER_S),
                 looking_at(self._stack.home, self._stack.nats_url) as operator,
-                person(self._stack.url) as guest,
+                set_up(fault, self._stack, operator) as edges,
+                asyncio.timeout(2 * ANSWER_S),
+                person(*edges) as guest,
             ):
                 await operator.workers_ready(self._gpus)
                 known = await targets(self._stack, operator)

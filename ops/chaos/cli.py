@@ -1,26 +1,25 @@
-"""`parley chaos`: break a stack of its own, again and again, and say what became of it."""
+"""`parley chaos`: break stacks of its own, again and again, and say what became of it."""
 
 import asyncio
 import dataclasses
-import json
 import random
+import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ops.chaos.campaign import Campaign, Tally, choose
-from ops.chaos.faults import Fault, kinds_for
-from ops.chaos.figures import quantile
-from ops.chaos.nats_cluster import nats_cluster
+from ops.chaos.campaign import Campaign, choose
+from ops.chaos.faults import ELSEWHERE, Fault, Place, kinds_for
+from ops.chaos.findings import Findings
+from ops.chaos.places import lacking, running_stack
+from ops.chaos.reckoning import BUDGET
 from ops.chaos.soak import soak
 from ops.chaos.stack import RunningStack
-from ops.chaos.storms import Storm, cancel_storm, kill_storm
+from ops.chaos.storms import cancel_storm, kill_storm
+from ops.chaos.verdict import Broken
 
 _SIMULATED = (
     "--engine", "sim", "--engine-arg", "step_ms=15", "--engine-arg", "eos_every=0",
@@ -28,7 +27,26 @@ _SIMULATED = (
 )  # fmt: skip
 _LIMITED = ("--queue-limit", "64")
 """So that a flood is more than the stack takes."""
-_PATIENCE_S = 300.0
+_PLACES: tuple[Place, ...] = ("here", "two hosts", "small disk")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What is to be done, with which stacks."""
+
+    faults: Sequence[Fault]
+    engine: str
+    gpus: int
+    nats_nodes: int
+    chats: int
+    storm: float
+    cancels: int
+    soaked: float
+
+    @property
+    def at_length(self) -> bool:
+        """Whether something is to be done besides single faults."""
+        return bool(self.storm or self.cancels or self.soaked)
 
 
 @click.command()
@@ -60,11 +78,13 @@ def chaos(
     seed: int,
     out: Path,
 ) -> int:
-    """Kill, stop and end every kind of actor under load, and compare what was streamed, what is
-    stored and what the undisturbed stack says, byte for byte.
+    """Kill, stop, end and cut off every kind of actor under load, and compare what was streamed,
+    what is stored and what the undisturbed stack says, byte for byte.
 
-    The simulated engine is for volume; its stack says so. Exit code 1: something differed.
+    The simulated engine is for volume; its stack says so. Networks are cut, and disks filled, in
+    stacks of their own, where this machine and user may. Exit code 1: something differed.
     """
+    _end_when_told()
     seed = seed or random.SystemRandom().randrange(1, 10**6)
     rng = random.Random(seed)
     begun = time.monotonic()
@@ -72,101 +92,86 @@ def chaos(
     def say(text: str) -> None:
         click.echo(f"[{time.monotonic() - begun:6.0f} s] {text}", err=True)
 
-    words = (*(_SIMULATED if engine == "sim" else ()), *_LIMITED)
-    possible = kinds_for(clustered=nats_nodes > 1)
-    kinds = [fault for fault in possible if only in str(fault)]
+    not_run = {place: why for place in _PLACES if (why := lacking(place))}
+    every = (*kinds_for(clustered=nats_nodes > 1), *ELSEWHERE)
+    named = [fault for fault in every if only in str(fault)]
+    kinds = [fault for fault in named if fault.place not in not_run]
     if not kinds:
-        named = ", ".join(map(str, possible))
-        raise click.UsageError(f"No fault is named {only}; there are: {named}.")
-    document: dict[str, Any] = {
+        raise click.UsageError(_no_kind(only, every, not_run))
+    plan = _Plan(
+        choose(rng, faults, kinds), engine, gpus, nats_nodes, chats, storm, cancels, soaked
+    )
+    findings = Findings(
+        f"seed {seed}, {engine} engine, {gpus} gpu actors, {nats_nodes} NATS servers, "
+        f"{chats} chats a round",
+        [f"{fault}: {not_run[fault.place]}" for fault in named if fault.place in not_run],
+    )
+    say(f"seed {seed}")
+    for place in _PLACES:
+        _break_there(place, plan, rng, findings, say)
+    facts = {
         "seed": seed, "engine": engine, "gpus": gpus, "nats_nodes": nats_nodes, "chats": chats,
     }  # fmt: skip
-    parts = [
-        f"seed {seed}, {engine} engine, {gpus} gpu actors, {nats_nodes} NATS servers, "
-        f"{chats} chats a round\n"
-    ]
-    good = True
-    with ExitStack() as around:
-        say(f"seed {seed}: starting a stack with {gpus} {engine} engines")
-        stack = _started(around, (*words, "--gpus", str(gpus)), nats_nodes)
-        try:
+    findings.write(out, facts)
+    click.echo(findings.markdown())
+    return 0 if findings.good else 1
+
+
+def _end_when_told() -> None:
+    """Let SIGINT, which a shell has its background jobs ignore, and SIGTERM end this command as
+    Ctrl-C does: all stacks end first."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def _no_kind(only: str, every: Sequence[Fault], not_run: dict[Place, str]) -> str:
+    there = ", ".join(str(fault) for fault in every if fault.place not in not_run)
+    return f"No fault that can happen here is named {only}; there are: {there}."
+
+
+def _break_there(
+    place: Place, plan: _Plan, rng: random.Random, findings: Findings, say: Callable[[str], None]
+) -> None:
+    """Do what is to be done in this place, with a stack of its own; nothing, if that is nothing."""
+    faults = [fault for fault in plan.faults if fault.place == place]
+    long = place == "here" and plan.at_length
+    if not faults and not long:
+        return
+    words = (*(_SIMULATED if plan.engine == "sim" else ()), *_LIMITED, *BUDGET)
+    say(f"{place}: starting a stack with {plan.gpus} {plan.engine} engines")
+    try:
+        with running_stack(place, words, gpus=plan.gpus, nats_nodes=plan.nats_nodes) as stack:
             if faults:
-                campaign = Campaign(stack, rng, chats, gpus)
-                _run(_rounds(campaign, choose(rng, faults, kinds), say))
-                document["faults"] = {
-                    str(f): dataclasses.asdict(t) for f, t in campaign.tallies.items()
-                }
-                parts.append(table(campaign.tallies))
-                good = all(tally.clean for tally in campaign.tallies.values())
-            if storm:
-                found = _run(kill_storm(stack, rng, storm, say))
-                document["storm"] = dataclasses.asdict(found)
-                parts.append(_told("Kill storm", found))
-            if cancels:
-                found = _run(cancel_storm(stack, rng, cancels, say))
-                document["cancels"] = dataclasses.asdict(found)
-                parts.append(_told("Cancel storm", found))
-            if soaked:
-                weighed = _run(soak(stack, rng, soaked, say))
-                document["soak"] = dataclasses.asdict(weighed)
-                parts.append(weighed.report())
-        finally:
-            code = stack.end()
-    if code:
-        parts.append(f"parley up ended with {code}:\n{stack.said}\n")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "campaign.json").write_text(json.dumps(document, indent=2) + "\n")
-    (out / "campaign.md").write_text("\n".join(parts))
-    click.echo("\n".join(parts))
-    return 0 if good and code == 0 else 1
+                campaign = Campaign(stack, rng, plan.chats, plan.gpus, findings.tallies)
+                asyncio.run(_rounds(campaign, faults, say))
+            if long:
+                _at_length(stack, plan, rng, findings, say)
+    except Broken as error:
+        findings.broken.append(f"{place}: {error}")
 
 
-def _started(around: ExitStack, words: tuple[str, ...], nats_nodes: int) -> RunningStack:
-    """Start a stack in a folder that is deleted when `around` ends, with its NATS servers."""
-    folder = Path(around.enter_context(tempfile.TemporaryDirectory(prefix="parley-chaos-")))
-    nats = None
-    if nats_nodes > 1:
-        nats = around.enter_context(nats_cluster(folder / "nats", nats_nodes))
-    return RunningStack(folder / "home", *words, nats=nats).start(_PATIENCE_S)
+def _at_length(
+    stack: RunningStack,
+    plan: _Plan,
+    rng: random.Random,
+    findings: Findings,
+    say: Callable[[str], None],
+) -> None:
+    if plan.storm:
+        findings.storm = asyncio.run(kill_storm(stack, rng, plan.storm, say))
+    if plan.cancels:
+        findings.cancels = asyncio.run(cancel_storm(stack, rng, plan.cancels, say))
+    if plan.soaked:
+        findings.soak = asyncio.run(soak(stack, rng, plan.soaked, say))
 
 
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
-
-
-async def _rounds(campaign: Campaign, faults: list[Fault], say: Callable[[str], None]) -> None:
+async def _rounds(campaign: Campaign, faults: Sequence[Fault], say: Callable[[str], None]) -> None:
     await campaign.learn()
     for number, fault in enumerate(faults, 1):
         tally = await campaign.round(fault)
         gap = f", gap {tally.gaps_ms[-1]} ms" if tally.gaps_ms else ""
         state = "exact" if tally.clean else f"NOT CLEAN: {tally.stories[-1:]}"
         say(f"{number}/{len(faults)} {fault}: {state}{gap}")
-
-
-def table(tallies: dict[Fault, Tally]) -> str:
-    """Return the campaign's table in Markdown."""
-    lines = [
-        "| Fault | rounds | answers | exact | differing | lost | endless | ended twice "
-        "| gap p50 ms | p99 | max |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for fault, tally in sorted(tallies.items(), key=lambda item: str(item[0])):
-        gaps = tally.gaps_ms or [0]
-        cells = (
-            tally.rounds, tally.answers, tally.exact, tally.differing, tally.lost, tally.endless,
-            tally.doubled, quantile(gaps, 0.5), quantile(gaps, 0.99), max(gaps),
-        )  # fmt: skip
-        lines.append(f"| {fault} | " + " | ".join(map(str, cells)) + " |")
-    total = sum(tally.rounds for tally in tallies.values())
-    return "\n".join([*lines, f"\n{total} faults\n"])
-
-
-def _told(name: str, storm: Storm) -> str:
-    endings = ", ".join(f"{count} {end}" for end, count in sorted(storm.endings.items()))
-    return (
-        f"{name}: {storm.kills} kills, {storm.accepted} accepted ({storm.refused} refused), "
-        f"{endings}; completed {100 * storm.completed:.2f} %\n"
-    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import contextlib
 import os
 import random
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,17 +15,24 @@ import psutil
 
 from contracts.subjects import token_partition, token_stream
 from ops.chaos import rolling, rude
+from ops.chaos.far_actor import far_actor, far_name, until_there
 from ops.chaos.nats_cluster import NatsCluster
+from ops.chaos.network_host import Way
 from ops.chaos.operator import Operator
+from ops.chaos.small_disk import full
 from ops.chaos.stack import RunningStack
 from ops.chaos.verdict import Broken
+from ops.setting_table import Role
 from ops.streams import stream_specs
 from ops.supervision import leftovers
 
 FaultKind = Literal[
     "kill -9", "SIGSTOP, SIGCONT", "SIGTERM", "stopped reading", "flood", "rolling restart",
-    "planned restart",
+    "planned restart", "network cut", "full disk",
 ]  # fmt: skip
+Place = Literal["here", "two hosts", "small disk"]
+"""What a fault needs: the stack as it is, another host, or a disk that can be filled."""
+
 ROLES = ("gpu", "session", "scheduler", "edge", "summarizer", "nats")
 _SIGNALS: dict[FaultKind, signal.Signals] = {
     "kill -9": signal.SIGKILL,
@@ -46,7 +54,18 @@ class Fault:
         """Whether it takes half a minute, not seconds."""
         return "parley up" in self.role or self.kind in ("stopped reading", "rolling restart")
 
+    @property
+    def place(self) -> Place:
+        """Where it can happen."""
+        if self.kind == "network cut":
+            return "two hosts"
+        return "small disk" if self.kind == "full disk" else "here"
+
     def __str__(self) -> str:
+        if self.kind == "full disk":
+            return self.kind
+        if self.kind == "network cut":
+            return f"{self.kind} of the {self.role} host"
         return (
             f"{self.kind} by a client" if self.role == "client" else f"{self.kind} of {self.role}"
         )
@@ -68,8 +87,15 @@ OF_A_CLUSTER = (
 )
 """For a stack on three NATS servers; there is no server of its own then."""
 
+CUTS: tuple[Role, ...] = ("gpu", "session", "scheduler", "edge")
+ELSEWHERE = (*(Fault("network cut", role) for role in CUTS), Fault("full disk", "every actor"))
+"""For stacks of two hosts, and on a small disk."""
+
 _STREAMS = [spec.name for spec in stream_specs()]
 _NODE_AWAY_S = 12.0
+_CUT_S = (0.5, 8.0)
+_FULL_S = (0.5, 4.0)
+_WAYS: tuple[Way, ...] = ("both", "in", "out")
 
 
 def kinds_for(*, clustered: bool) -> tuple[Fault, ...]:
@@ -78,6 +104,19 @@ def kinds_for(*, clustered: bool) -> tuple[Fault, ...]:
     if not clustered:
         return ALL
     return (*(fault for fault in ALL if fault.role != "nats"), *OF_A_CLUSTER)
+
+
+@asynccontextmanager
+async def set_up(
+    fault: Fault, stack: RunningStack, operator: Operator
+) -> AsyncIterator[tuple[str, ...]]:
+    """Have what the fault is to hit; yields the edges that people should come to."""
+    for role in CUTS:
+        if fault == Fault("network cut", role):
+            async with far_actor(stack, role, operator) as edges:
+                yield edges
+            return
+    yield (stack.url,)
 
 
 async def targets(stack: RunningStack, operator: Operator) -> dict[str, list[int]]:
@@ -97,8 +136,9 @@ async def inflict(
     known: Mapping[str, Sequence[int]],
     rng: random.Random,
 ) -> None:
-    """Let the fault happen now; returns when it is over (a stopped process goes on, a stack
-    that ended is ready again); what died may still be on its way back.
+    """Let the fault happen now, after `set_up`; returns when it is over (a stopped process goes
+    on, a stack that ended is ready again, a network is whole, a disk has room); what died may
+    still be on its way back.
 
     `known` are the targets as they were a moment ago; of the gpu actors the one is hit that
     writes most. Raises Broken if no process of the role lives, or if what the fault is expected
@@ -113,6 +153,13 @@ async def inflict(
         await rude.flood(stack.url)
     elif fault.kind == "rolling restart":
         await rolling.restart_all(stack, operator)
+    elif fault.kind == "network cut" and stack.host is not None:
+        with stack.host.isolated(rng.choice(_WAYS)):
+            await asyncio.sleep(rng.uniform(*_CUT_S))
+        await until_there(operator, far_name(fault.role))
+    elif fault.kind == "full disk" and stack.disk is not None:
+        with full(stack.disk):
+            await asyncio.sleep(rng.uniform(*_FULL_S))
     elif stack.nats is not None and "NATS node" in fault.role:
         await _hit_node(fault, stack.nats, operator, rng)
     else:

@@ -1,6 +1,7 @@
 """A host of its own on this machine: a network namespace, linked to the rest by a bridge, whose
 cable can be pulled. What is sent then vanishes: no connection is reset, nobody is told."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -52,8 +53,16 @@ class NetworkHost:
             with suppress(OSError, subprocess.CalledProcessError):
                 _ip(*words)
 
-    def cut(self, way: Way) -> None:
-        """Lose what goes to the host (`in`), what it sends (`out`), or both, from now on."""
+    @contextmanager
+    def isolated(self, way: Way) -> Iterator[None]:
+        """Lose what goes to the host (`in`), what it sends (`out`), or both, meanwhile."""
+        self._cut(way)
+        try:
+            yield
+        finally:
+            self._heal(way)
+
+    def _cut(self, way: Way) -> None:
         if way == "both":
             _ip("link", "set", self._port, "down")
         elif way == "in":
@@ -61,8 +70,7 @@ class NetworkHost:
         else:
             _ip("-n", self._name, *self._neighbour("replace", self.near, "eth0"), *_LOST)
 
-    def heal(self, way: Way) -> None:
-        """Undo a cut."""
+    def _heal(self, way: Way) -> None:
         if way == "both":
             _ip("link", "set", self._port, "up")
         elif way == "in":
@@ -87,9 +95,10 @@ def _ip(*words: str) -> None:
 
 
 @contextmanager
-def network_host(name: str, subnet: str) -> Iterator[NetworkHost]:
-    """Make a host, and remove it at the end. Raises NoNamespaces."""
-    host = NetworkHost(name, subnet)
+def network_host() -> Iterator[NetworkHost]:
+    """Make this process's host, and remove it at the end. Raises NoNamespaces."""
+    number = os.getpid() % 250
+    host = NetworkHost(f"pc{number}", f"10.231.{number}")
     try:
         host.make()
         yield host

@@ -67,11 +67,12 @@ class Operator:
                 await asyncio.sleep(0.2)
 
     async def idle(self) -> None:
-        """Return when no worker has a run any more, and no run is known."""
+        """Return when no worker has a run, or any memory of one, and no run is known."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 runs, workers = await self._pool()
-                if workers and not runs and not any(w.running or w.waiting for w in workers):
+                busy = any(w.running or w.waiting or w.kv_used for w in workers)
+                if workers and not runs and not busy:
                     return
                 await asyncio.sleep(_POLL_S)
 

@@ -257,6 +257,13 @@ class Person:
         messages: list[dict[str, Any]] = reply.json()["data"]
         return messages
 
+    async def usage(self) -> dict[str, Any]:
+        """Return what one may still spend and do at once."""
+        reply = await self._http.get("/usage")
+        reply.raise_for_status()
+        usage: dict[str, Any] = reply.json()
+        return usage
+
     async def readiness(self) -> int:
         """Return the status of `/readyz`."""
         return (await self._http.get("/readyz")).status_code

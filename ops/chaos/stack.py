@@ -16,6 +16,7 @@ import psutil
 
 from edge.listening import VARIABLE
 from ops.chaos.nats_cluster import NatsCluster
+from ops.chaos.network_host import NetworkHost
 from ops.chaos.verdict import Broken, require
 from ops.ports import free_port
 from ops.setting_table import Role, flags_of
@@ -30,11 +31,21 @@ _ROOT = Path(__file__).parents[2]
 class RunningStack:
     """A stack on a free port; `start` and `end` may be repeated on the same home. `words` are
     flags of `parley up`, each followed by its value; `nats` is a cluster that it uses instead of
-    a server of its own."""
+    a server of its own, `host` another host that reaches that cluster, and `disk` the small disk
+    on which all its files lie."""
 
-    def __init__(self, home: Path, *words: str, nats: NatsCluster | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *words: str,
+        nats: NatsCluster | None = None,
+        host: NetworkHost | None = None,
+        disk: Path | None = None,
+    ) -> None:
         self.home = home
         self.nats = nats
+        self.host = host
+        self.disk = disk
         if nats is not None:
             words = (*words, "--nats", nats.url, "--nats-replicas", str(len(nats.nodes)))
         self.port = free_port()

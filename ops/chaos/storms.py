@@ -13,6 +13,7 @@ from ops.chaos.campaign import PROMPTS, TOKENS
 from ops.chaos.faults import Fault, inflict, targets
 from ops.chaos.operator import Operator, looking_at
 from ops.chaos.people import Person, Story, person
+from ops.chaos.reckoning import Reckoning, purse, reckon
 from ops.chaos.stack import RunningStack
 from ops.chaos.verdict import Broken
 
@@ -26,12 +27,15 @@ Say = Callable[[str], None]
 @dataclass(slots=True)
 class Storm:
     """`accepted` prompts, how their runs ended, and how many prompts were refused (each said
-    when to come back)."""
+    when to come back). After a storm of cancels: `idle` if soon no worker had a run or memory of
+    one, and what the guest's budget says."""
 
     accepted: int = 0
     refused: int = 0
     endings: dict[str, int] = field(default_factory=dict)
     kills: int = 0
+    idle: bool = True
+    reckoning: Reckoning | None = None
 
     def ended(self, how: str) -> None:
         """Count an ending."""
@@ -41,6 +45,12 @@ class Storm:
     def completed(self) -> float:
         """The share of accepted runs that completed, 0 to 1."""
         return self.endings.get("run.completed", 0) / max(1, self.accepted)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether what was charged is what was delivered, to the unit; so where nobody looked."""
+        found = self.reckoning
+        return found is None or found.charged == found.delivered
 
 
 async def kill_storm(stack: RunningStack, rng: random.Random, minutes: float, say: Say) -> Storm:
@@ -93,23 +103,35 @@ async def keep_asking(guest: Person, storm: Storm, rng: random.Random, until_s: 
             storm.ended("no end")
 
 
-async def cancel_storm(stack: RunningStack, rng: random.Random, count: int, say: Say) -> Storm:
-    """Stop `count` answers at random moments, some of them while an actor dies; each must end
-    once, and the engines be idle afterwards."""
+async def cancel_storm(
+    stack: RunningStack, rng: random.Random, count: int, say: Say, *, strikes: float = 0.1
+) -> Storm:
+    """Stop `count` answers at random moments, ten at once, a share `strikes` of these while an
+    actor dies; each must end once. Afterwards look at the workers' memory and the guest's budget,
+    which the stack must have given (`reckoning.BUDGET`)."""
     storm = Storm()
+    stories: list[Story] = []
     async with looking_at(stack.home, stack.nats_url) as operator, person(stack.url) as guest:
+        await (await guest.ask(PROMPTS[0], TOKENS)).ended()  # so that the budget isn't full
+        await operator.idle()
+        before = await purse(guest)
         for first in range(0, count, _CANCELS_AT_ONCE):
             number = min(_CANCELS_AT_ONCE, count - first)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(_stop_one(guest, rng)) for _ in range(number)]
-                if rng.random() < 0.1:
+                if rng.random() < strikes:
                     await _strike(stack, operator, rng, storm)
             for task in tasks:
                 storm.accepted += 1
-                storm.ended(task.result())
+                storm.ended(task.result().end)
+                stories.append(task.result())
             if first % 100 == 0:
                 say(f"{storm.accepted} cancels: {storm.endings}, {storm.kills} kills between")
-        await operator.idle()
+        try:
+            await operator.idle()
+        except TimeoutError:
+            storm.idle = False
+        storm.reckoning = await reckon(guest, before, stories)
     return storm
 
 
@@ -122,7 +144,7 @@ async def _accepted(guest: Person, prompt: str) -> Story:
             await asyncio.sleep(0.1)
 
 
-async def _stop_one(guest: Person, rng: random.Random) -> str:
+async def _stop_one(guest: Person, rng: random.Random) -> Story:
     story = await _accepted(guest, rng.choice(PROMPTS))
     await asyncio.sleep(rng.uniform(0.0, 0.5))
     while True:
@@ -132,5 +154,4 @@ async def _stop_one(guest: Person, rng: random.Random) -> str:
             break
         except httpx.HTTPError:
             await asyncio.sleep(0.1)
-    await story.ended()
-    return story.end
+    return await story.ended()

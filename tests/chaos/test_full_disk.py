@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from ops.chaos.figures import Report
+from ops.chaos.small_disk import full
 from ops.chaos.stack import RunningStack
 from tests.chaos.scene import PROMPT, SIMULATED, scene
 from tests.chaos.test_bad_luck import go_on, not_ready
-from tests.support.disk import fill, small_disk
+from tests.support.disk import disk_of
 
 pytestmark = [pytest.mark.chaos, pytest.mark.nats, pytest.mark.timeout(240)]
 TOKENS = 200
@@ -22,7 +23,7 @@ DISK_MB = 128
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", DISK_MB) as place:
+    with disk_of(tmp_path / "disk", DISK_MB) as place:
         yield place
 
 
@@ -43,14 +44,12 @@ async def test_full_disk_refuses_prompts_and_all_goes_on_once_there_is_room(
         chat_id = await at.guest.chat()
         stories = [await at.guest.ask(PROMPT, TOKENS) for _ in range(3)]
         await stories[-1].reached(20)
-        filler = disk / "filler"
-        fill(filler)
-        began_s = time.monotonic()
-        reply = await at.guest.post(chat_id, PROMPT, TOKENS)
-        took_ms = round(1000 * (time.monotonic() - began_s))
-        assert (reply.status_code, reply.json()["code"]) == (503, "unavailable")
-        await not_ready(at)
-        filler.unlink()
+        with full(disk):
+            began_s = time.monotonic()
+            reply = await at.guest.post(chat_id, PROMPT, TOKENS)
+            took_ms = round(1000 * (time.monotonic() - began_s))
+            assert (reply.status_code, reply.json()["code"]) == (503, "unavailable")
+            await not_ready(at)
         began_s = time.monotonic()
         await go_on(at, stories, expected)
         back_ms = round(1000 * (time.monotonic() - began_s))
@@ -62,9 +61,9 @@ async def test_full_disk_refuses_prompts_and_all_goes_on_once_there_is_room(
 def test_full_disk_at_start_is_said_in_one_sentence(disk: Path) -> None:
     home = disk / "home"
     home.mkdir()
-    fill(disk / "filler")
     command = [sys.executable, "-m", "ops.cli", "up", "--home", str(home), "--engine", "sim"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    with full(disk):
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("parley: the disk is full")
     assert len(ended.stderr.splitlines()) == 1

@@ -2,20 +2,19 @@
 connection is reset. Answers go on elsewhere, and who was cut off writes nothing more."""
 
 import asyncio
-import os
-import signal
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 
-from edge.listening import listen
+from ops.chaos import faults
+from ops.chaos.far_actor import far_actor, far_name, until_there
 from ops.chaos.figures import Report
-from ops.chaos.nats_cluster import NatsCluster, nats_cluster
-from ops.chaos.network_host import NetworkHost, NoNamespaces, Way, network_host
-from ops.chaos.people import person
+from ops.chaos.network_host import NetworkHost, NoNamespaces, Way
+from ops.chaos.people import Story, person
+from ops.chaos.places import running_stack
 from ops.chaos.stack import RunningStack
 from ops.setting_table import Role
 from tests.chaos.scene import (
@@ -34,174 +33,112 @@ CHATS = 6
 CUT_S = 4.0
 """Longer than any lease."""
 
-WAYS: list[Way] = ["both", "in", "out"]
 CUTS: list[tuple[Role, Way]] = [("gpu", "both")]
-CUTS_OF_OTHERS: list[Way] = []
 if ROUNDS > DEFAULT_ROUNDS:
-    CUTS = [(role, way) for role in ("gpu", "session") for way in WAYS]
-    CUTS_OF_OTHERS = WAYS
+    ways: list[Way] = ["both", "in", "out"]
+    CUTS = [(role, way) for role in faults.CUTS for way in ways]
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[NetworkHost]:
-    number = os.getpid() % 250
+def stack() -> Iterator[RunningStack]:
     try:
-        with network_host(f"pc{number}", f"10.231.{number}") as made:
-            yield made
+        with running_stack("two hosts", SIMULATED, gpus=1, nats_nodes=1) as stack:
+            yield stack
     except NoNamespaces as error:
         pytest.skip(str(error))
 
 
-@pytest.fixture
-def server(host: NetworkHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
-    del host  # its bridge must be there to be listened at
-    with nats_cluster(tmp_path_factory.mktemp("nats"), size=1, host="0.0.0.0") as servers:
-        yield servers
+@dataclass(frozen=True)
+class Cut:
+    """A host that is about to be cut off, and who looks on."""
+
+    at: Scene
+    host: NetworkHost
+    role: Role
+    way: Way
+    edges: tuple[str, ...]
+    report: Report
+
+    def tell(self, measure: str, value_ms: int) -> None:
+        self.report.add(f"network of a {self.role} host cut ({self.way})", measure, value_ms)
+
+    @asynccontextmanager
+    async def isolated(self) -> AsyncIterator[float]:
+        """Cut it off for longer than any lease; yields when that began (monotonic seconds)."""
+        with self.host.isolated(self.way):
+            cut_s = time.monotonic()
+            yield cut_s
+            await asyncio.sleep(max(0.0, cut_s + CUT_S - time.monotonic()))
 
 
-@pytest.fixture
-def stack(server: NatsCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    words = [*SIMULATED]
-    words[words.index("--gpus") + 1] = "1"
-    words += ["--affinity", "off"]
-    here = RunningStack(tmp_path_factory.mktemp("home"), *words, nats=server)
-    try:
-        yield here.start()
-    finally:
-        assert here.end() == 0, here.said
+@pytest.mark.parametrize(("role", "way"), CUTS)
+async def test_answers_are_exact_when_an_actors_host_is_cut_off(
+    stack: RunningStack, report: Report, role: Role, way: Way
+) -> None:
+    host = stack.host
+    assert host is not None
+    async with (
+        scene(stack, stack.nats_url) as at,
+        far_actor(stack, role, at.operator) as edges,
+    ):
+        cut = Cut(at, host, role, way, edges, report)
+        expected = await at.undisturbed(TOKENS)
+        if role == "edge":
+            await readers_reconnect_once(cut, expected)
+        elif role == "scheduler":
+            await prompts_are_answered(cut, expected)
+        else:
+            await answers_go_on(cut, expected)
+        await until_there(at.operator, far_name(role))
 
 
-@contextmanager
-def beside(
-    stack: RunningStack,
-    host: NetworkHost,
-    server: NatsCluster,
-    role: Role,
-    listener: socket.socket | None = None,
-) -> Iterator[str]:
-    """Run one more actor of a role on the other host; yields its name. An edge's clients come
-    to `listener`, which is on this host: they are not cut off."""
-    (node,) = server.nodes.values()
-    name = f"{role}-far"
-    address = f"nats://{host.near}:{node.port}"
-    far = stack.beside(role, name, "--nats", address, prefix=host.prefix, listener=listener)
-    try:
-        yield name
-    finally:
-        far.kill()
-        far.wait()
+async def answers_go_on(cut: Cut, expected: str) -> None:
+    at = cut.at
+    stories = await begun(at, CHATS)
+    assert await busy(at, far_name(cut.role)), f"{far_name(cut.role)} does nothing"
+    async with cut.isolated():
+        for story in stories:
+            await story.ended()
+        moved = [story for story in stories if "run.recovered" in story.kinds]
+        assert moved or cut.role != "gpu"
+    cut.tell("gap", await exactly_told(at, stories, expected))
+
+
+async def readers_reconnect_once(cut: Cut, expected: str) -> None:
+    at = cut.at
+    async with person(*cut.edges, token=at.guest.token) as reader:
+        stories = [await at.guest.ask(PROMPT, TOKENS) for _ in range(CHATS)]
+        read = [reader.join(story, after=0) for story in stories]
+        for story in read:
+            await story.reached(20)
+        async with cut.isolated():
+            for story in read:
+                await story.ended()
+        await exactly_told(at, stories, expected)
+        cut.tell("gap", await exactly_told(at, read, expected))
+        assert {story.connections for story in read} == {2}
+
+
+async def prompts_are_answered(cut: Cut, expected: str) -> None:
+    at = cut.at
+    stories = await begun(at, CHATS // 2)
+    async with cut.isolated() as cut_s:
+        late = [await at.guest.ask(PROMPT, TOKENS) for _ in range(CHATS // 2)]
+        for story in late:
+            await story.reached(1)
+        waited_ms = round(1000 * (max(story.events[0].at_s for story in late) - cut_s))
+    cut.tell("gap", await exactly_told(at, stories, expected))
+    await exactly_told(at, late, expected)
+    cut.tell("prompt answered after", waited_ms)
+
+
+async def begun(at: Scene, count: int) -> list[Story]:
+    stories = [await at.guest.ask(PROMPT, TOKENS) for _ in range(count)]
+    for story in stories:
+        await story.reached(20)
+    return stories
 
 
 async def busy(at: Scene, name: str) -> int:
     """Return how many runs, or chats, an actor is at work on."""
     return sum(actor.running for actor in await at.operator.actors() if actor.id == name)
-
-
-@pytest.mark.parametrize(("role", "way"), CUTS)
-async def test_answers_are_exact_when_an_actors_host_is_cut_off(
-    host: NetworkHost,
-    server: NatsCluster,
-    stack: RunningStack,
-    report: Report,
-    role: Role,
-    way: Way,
-) -> None:
-    failure = f"network of a {role} host cut ({way})"
-    with beside(stack, host, server, role) as name:
-        async with scene(stack, stack.nats_url) as at:
-            await until_there(at, name)
-            expected = await at.undisturbed(TOKENS)
-            stories = [await at.guest.ask(PROMPT, TOKENS) for _ in range(CHATS)]
-            for story in stories:
-                await story.reached(20)
-            assert await busy(at, name), f"{name} does nothing"
-            host.cut(way)
-            cut_s = time.monotonic()
-            try:
-                for story in stories:
-                    await story.ended()
-                moved = [story for story in stories if "run.recovered" in story.kinds]
-                assert moved or role != "gpu"
-                await asyncio.sleep(max(0.0, cut_s + CUT_S - time.monotonic()))
-            finally:
-                host.heal(way)
-            report.add(failure, "gap", await exactly_told(at, stories, expected))
-            await until_there(at, name)
-
-
-async def until_there(at: Scene, name: str) -> None:
-    """Return when an actor of this name takes part."""
-    async with asyncio.timeout(30):
-        while not any(  # noqa: ASYNC110 - another process's state
-            actor.id == name and not actor.state.startswith(("0/", "starting"))
-            for actor in await at.operator.actors()
-        ):
-            await asyncio.sleep(0.2)
-
-
-@pytest.mark.parametrize("way", CUTS_OF_OTHERS)
-async def test_readers_of_an_edge_that_is_cut_off_reconnect_once(
-    host: NetworkHost, server: NatsCluster, stack: RunningStack, report: Report, way: Way
-) -> None:
-    with listen("127.0.0.1", 0) as listener, beside(stack, host, server, "edge", listener):
-        far = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with (
-            scene(stack, stack.nats_url) as at,
-            person(far, stack.url, token=at.guest.token) as reader,
-        ):
-            expected = await at.undisturbed(TOKENS)
-            stories = [await at.guest.ask(PROMPT, TOKENS) for _ in range(CHATS)]
-            read = [reader.join(story, after=0) for story in stories]
-            for story in read:
-                await story.reached(20)
-            host.cut(way)
-            try:
-                for story in read:
-                    await story.ended()
-            finally:
-                host.heal(way)
-            await exactly_told(at, stories, expected)
-            gap_ms = await exactly_told(at, read, expected)
-            assert {story.connections for story in read} == {2}
-            report.add(f"network of an edge host cut ({way})", "gap", gap_ms)
-
-
-@pytest.mark.parametrize("way", CUTS_OF_OTHERS)
-async def test_prompts_are_answered_when_the_schedulers_host_is_cut_off(
-    host: NetworkHost, server: NatsCluster, stack: RunningStack, report: Report, way: Way
-) -> None:
-    with beside(stack, host, server, "scheduler") as name:
-        async with scene(stack, stack.nats_url) as at:
-            await until_there(at, name)
-            expected = await at.undisturbed(TOKENS)
-            await until_active(at, name)
-            stories = [await at.guest.ask(PROMPT, TOKENS) for _ in range(CHATS // 2)]
-            for story in stories:
-                await story.reached(20)
-            host.cut(way)
-            cut_s = time.monotonic()
-            try:
-                late = [await at.guest.ask(PROMPT, TOKENS) for _ in range(CHATS // 2)]
-                for story in late:
-                    await story.reached(1)
-                waited_ms = round(1000 * (max(s.events[0].at_s for s in late) - cut_s))
-                await asyncio.sleep(max(0.0, cut_s + CUT_S - time.monotonic()))
-            finally:
-                host.heal(way)
-            failure = f"network of a scheduler host cut ({way})"
-            report.add(failure, "gap", await exactly_told(at, stories, expected))
-            await exactly_told(at, late, expected)
-            report.add(failure, "prompt answered after", waited_ms)
-
-
-async def until_active(at: Scene, name: str) -> None:
-    """Return when this scheduler decides: the other is killed until it does."""
-    async with asyncio.timeout(60):
-        while True:
-            known = [actor for actor in await at.operator.actors() if actor.role == "scheduler"]
-            active = [actor for actor in known if actor.state == "active"]
-            if [actor.id for actor in active] == [name]:
-                return
-            for actor in active:
-                os.kill(actor.pid, signal.SIGKILL)
-            await asyncio.sleep(3.0)

@@ -9,14 +9,14 @@ from contracts.errors import HistoryRefused
 from contracts.records import Chat
 from ops.history.sqlite import SqliteHistory
 from tests.integration.history.records import Turn, new_chat
-from tests.support.disk import small_disk
+from tests.support.disk import disk_of
 
 MANY = 5_000
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "small", 2) as place:
+    with disk_of(tmp_path / "small", 2) as place:
         yield place
 
 
