@@ -81,16 +81,18 @@ class ApiRun:
 
     async def pieces(self) -> AsyncIterator[tuple[str, Told]]:
         """Yield text and likelihoods as they come, everything that waited together; `outcome`
-        is set with the last of it. The first tokens are told also where they say nothing yet."""
+        is set with the last of it. The first tokens are told also where they say nothing yet; a
+        place in the queue is no token."""
         begun = False
         try:
             async for batch in self._reader.batches():
                 if batch.end is not None:
                     self.outcome = _told(batch.end)
                 text = _text(batch)
-                if text or batch.logprobs or not (begun or batch.end):
+                first = bool(batch.tokens) and not (begun or batch.end)
+                if text or batch.logprobs or first:
                     yield text, batch.logprobs
-                begun = True
+                begun = begun or first
                 if batch.end is not None:
                     return
         except LogGone:
