@@ -115,7 +115,7 @@ def _blind_repeat(_: Any) -> Any:
     async def settle(self: Any, entry: LogEntry) -> int:
         while True:
             try:
-                return int(await self._here().store(entry))
+                return int(await self._hold.store(replace(entry, epoch=self._hold.epoch)))
             except WrongSequence as error:
                 raise Fenced("a newer claim") from error
             except BusUnavailable:
@@ -167,8 +167,10 @@ def _never_look(_: Any) -> Any:
 
 @bug("a reader begins at the start, whatever its cursor", BusLogReader, "__init__")
 def _no_cursor(original: Any) -> Any:
-    def init(self: Any, bus: Any, clock: Any, sweeper: Any, run_id: str, after: Any) -> None:
-        original(self, bus, clock, sweeper, run_id, 0 if after else after)
+    def init(
+        self: Any, bus: Any, clock: Any, sweeper: Any, run_id: str, after: Any, places: Any
+    ) -> None:
+        original(self, bus, clock, sweeper, run_id, 0 if after else after, places)
 
     return init
 

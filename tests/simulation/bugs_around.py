@@ -102,7 +102,7 @@ def _sure_append(_: Any) -> Any:
     async def settle(self: Any, entry: LogEntry) -> int:
         while True:
             try:
-                return int(await self._here().store(entry))
+                return int(await self._hold.store(replace(entry, epoch=self._hold.epoch)))
             except BusUnavailable:
                 return 1 << 30
 

@@ -17,6 +17,13 @@ from tests.simulation.story import draw
 
 SEEDS = 150
 
+_MISFITS = ("AttributeError", "NameError", "TypeError")
+"""How a bug fails that does not fit the code any more: that is no catch."""
+
+
+class Misfit(Exception):
+    """A bug is to be written anew: the code that it changes is another now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caught:
@@ -30,12 +37,17 @@ class Caught:
 
 def catch(bug: Bug, seeds: Iterable[int] = range(SEEDS)) -> Caught:
     """Play the bug's own stories and the short ones of `seeds`, with the bug planted, until one
-    fails."""
+    fails.
+
+    Raises Misfit if it fails for want of something that the code had when the bug was written.
+    """
     begun = time.monotonic()
     with bug.planted():
         drawn = (draw(seed, short=True) for seed in seeds)
         for tried, story in enumerate(chain(bug.stories, drawn), 1):
             failed = outcome(story)
+            if failed.startswith(_MISFITS):
+                raise Misfit(f"{bug.name}: {failed}")
             if failed:
                 return Caught(bug, tried, failed, time.monotonic() - begun)
     return Caught(bug, 0, "", time.monotonic() - begun)
