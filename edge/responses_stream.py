@@ -9,6 +9,7 @@ from litestar.types import Receive, Scope, Send
 
 from contracts.errors import HistoryUnavailable, LogGone
 from contracts.events import (
+    MessageSnapshot,
     NumberedEvent,
     RunCancelled,
     RunCompleted,
@@ -79,7 +80,7 @@ class Followed:
         last = after
         if self._reader is not None:
             try:
-                async for events in self._logged(self._reader):
+                async for events in self._logged(self._reader, again=after is not None):
                     fresh = [e for e in events if after is None or e["sequence_number"] > after]
                     if fresh:
                         last = fresh[-1]["sequence_number"]
@@ -91,11 +92,14 @@ class Followed:
             if rest:
                 yield rest
 
-    async def _logged(self, reader: LogReader) -> AsyncIterator[list[Event]]:
-        """Yield what the log tells, from the beginning. Raises LogGone."""
+    async def _logged(self, reader: LogReader, *, again: bool) -> AsyncIterator[list[Event]]:
+        """Yield what the log tells, from the beginning. Raises LogGone, also where it was begun
+        anew for who comes `again`: what that client has counted was in another (ADR 0030)."""
         story = Story(self.record)
         yield story.begin()
         async for batch in reader.batches():
+            if again and any(type(each.event) is MessageSnapshot for each in batch.events):
+                raise LogGone(f"{self.record.run_id} was begun anew")
             yield await self._heard(story, batch)
             if self.ended:
                 return
