@@ -78,7 +78,7 @@ class _Shown:
     """Writes what comes, as it comes; notes go to standard error."""
 
     def __init__(self) -> None:
-        self._length = 0
+        self._text = ""
 
     def event(self, kind: str, data: dict[str, Any]) -> None:
         """Show one event."""
@@ -86,7 +86,7 @@ class _Shown:
             case "message.delta":
                 self._write(str(data["delta"]))
             case "message.snapshot":
-                self._write(str(data["text"])[self._length :])
+                self._write(self._rest(str(data["text"])))
             case "run.queued":
                 self._note(f"queued, place {data['position']}")
             case "run.recovered":
@@ -96,8 +96,17 @@ class _Shown:
             case _:
                 return
 
+    def _rest(self, text: str) -> str:
+        """Return what a snapshot adds; one that tells another story is told whole, below."""
+        if text.startswith(self._text):
+            return text[len(self._text) :]
+        self._note("from the beginning")
+        click.echo()
+        self._text = ""
+        return text
+
     def _write(self, text: str) -> None:
-        self._length += len(text)
+        self._text += text
         click.echo(text, nl=False)
 
     def _note(self, text: str) -> None:
