@@ -59,7 +59,7 @@ def _measure(outcome: Outcome) -> Mapping[str, float]:
 
 
 def table_mooncake(folder: Path | None, seeds: Sequence[int], progress: Progress) -> Report:
-    """Play the first ten minutes of Mooncake's conversations under each policy.
+    """Play the first half hour of Mooncake's conversations under each policy.
 
     Raises TraceMissing.
     """
