@@ -1,11 +1,13 @@
 """One more actor of a role on another host, whose network may be cut."""
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from edge.listening import listen
 from ops.chaos.network_host import NoNamespaces
@@ -13,24 +15,31 @@ from ops.chaos.operator import PATIENCE_S, Operator
 from ops.chaos.stack import RunningStack
 from ops.setting_table import Role
 
-_LOOK_S = 0.2
 _TAKEN_OVER_S = 3.0
 _END_S = 15.0
+_NUMBERS = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class FarActor:
+    """Its name, and the edges that people should come to: a far one before the near."""
+
+    name: str
+    edges: tuple[str, ...]
 
 
 @asynccontextmanager
-async def far_actor(
-    stack: RunningStack, role: Role, operator: Operator
-) -> AsyncIterator[tuple[str, ...]]:
-    """Run one more actor of this role on the stack's other host, `<role>-far`; yields when it
-    takes part (a scheduler: decides), with the edges that people should come to: a far one
-    before the near. The clients of a far edge are not cut off with it.
+async def far_actor(stack: RunningStack, role: Role, operator: Operator) -> AsyncIterator[FarActor]:
+    """Run one more actor of this role on the stack's other host; yields when it takes part (a
+    scheduler: decides), and at the end waits until it does again. The clients of a far edge are
+    not cut off with it. Each has a name of its own: one that is lost again and again would be
+    given nothing more (quarantine).
 
     Raises NoNamespaces: the stack has no other host; TimeoutError: the actor does not come.
     """
     if stack.host is None:
         raise NoNamespaces("this stack has one host")
-    name = far_name(role)
+    name = f"{role}-far-{next(_NUMBERS)}"
     with ExitStack() as around:
         edges: tuple[str, ...] = (stack.url,)
         listener = None
@@ -39,27 +48,23 @@ async def far_actor(
             edges = (f"http://127.0.0.1:{listener.getsockname()[1]}", stack.url)
         process = stack.beside(role, name, prefix=stack.host.prefix, listener=listener)
         try:
-            await until_there(operator, name)
+            await _until_there(operator, name)
             if role == "scheduler":
                 await _until_active(operator, name)
-            yield edges
+            yield FarActor(name, edges)
+            await _until_there(operator, name)
         finally:
             await asyncio.to_thread(_end, process)
 
 
-def far_name(role: str) -> str:
-    """Return the name of the actor of this role on the other host."""
-    return f"{role}-far"
-
-
-async def until_there(operator: Operator, name: str) -> None:
-    """Return when an actor of this name takes part. Raises TimeoutError."""
+async def _until_there(operator: Operator, name: str) -> None:
+    """Return when an actor of this name takes part, and has the share that it will have."""
+    before = state = ""
     async with asyncio.timeout(PATIENCE_S):
-        while not any(  # noqa: ASYNC110 - another process's state
-            actor.id == name and not actor.state.startswith(("0/", "starting"))
-            for actor in await operator.actors()
-        ):
-            await asyncio.sleep(_LOOK_S)
+        while not state or state != before or state.startswith(("0/", "starting")):
+            before = state
+            actors = await operator.actors()  # takes longer than they take to say something new
+            state = next((actor.state for actor in actors if actor.id == name), "")
 
 
 async def _until_active(operator: Operator, name: str) -> None:

@@ -15,7 +15,7 @@ import psutil
 
 from contracts.subjects import token_partition, token_stream
 from ops.chaos import rolling, rude
-from ops.chaos.far_actor import far_actor, far_name, until_there
+from ops.chaos.far_actor import far_actor
 from ops.chaos.nats_cluster import NatsCluster
 from ops.chaos.network_host import Way
 from ops.chaos.operator import Operator
@@ -113,8 +113,8 @@ async def set_up(
     """Have what the fault is to hit; yields the edges that people should come to."""
     for role in CUTS:
         if fault == Fault("network cut", role):
-            async with far_actor(stack, role, operator) as edges:
-                yield edges
+            async with far_actor(stack, role, operator) as far:
+                yield far.edges
             return
     yield (stack.url,)
 
@@ -156,7 +156,6 @@ async def inflict(
     elif fault.kind == "network cut" and stack.host is not None:
         with stack.host.isolated(rng.choice(_WAYS)):
             await asyncio.sleep(rng.uniform(*_CUT_S))
-        await until_there(operator, far_name(fault.role))
     elif fault.kind == "full disk" and stack.disk is not None:
         with full(stack.disk):
             await asyncio.sleep(rng.uniform(*_FULL_S))

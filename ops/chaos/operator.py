@@ -67,12 +67,14 @@ class Operator:
                 await asyncio.sleep(0.2)
 
     async def idle(self) -> None:
-        """Return when no worker has a run, or any memory of one, and no run is known."""
+        """Return when no worker that lives has a run, or any memory of one, and no run is
+        known."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 runs, workers = await self._pool()
-                busy = any(w.running or w.waiting or w.kv_used for w in workers)
-                if workers and not runs and not busy:
+                live = [worker for worker in workers if worker.state != "stopped"]
+                busy = any(w.running or w.waiting or w.kv_used for w in live)
+                if live and not runs and not busy:
                     return
                 await asyncio.sleep(_POLL_S)
 
