@@ -279,7 +279,8 @@ async def test_deleted_account_is_gone_with_its_chats_keys_and_files(stack: Edge
     assert (await leave(stack, me, password="wrong")).status_code == 401
     assert await status(stack, me) == 200
     assert (await leave(stack, me, password=ANN["password"])).status_code == 204
-    assert [run.run_id for run in stack.peers.cancelled] == [accepted["runId"]]
+    # Perhaps twice: the sweep finishes what it finds begun, here as at any other edge.
+    assert {run.run_id for run in stack.peers.cancelled} == {accepted["runId"]}
     assert await status(stack, me) == 401
     assert await status(stack, {"Authorization": f"Bearer {key}"}) == 401
     assert (await log_in(stack)).status_code == 401
