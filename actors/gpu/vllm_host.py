@@ -34,6 +34,9 @@ ENVIRONMENT = {
 would not load the plugin that `orphans` is; nobind, because two engines on one machine would
 bind themselves to the same core."""
 
+_SEVERAL_WORKERS = ("tensor_parallel_size", "pipeline_parallel_size")
+"""Arguments of an engine that may have more than one worker."""
+
 _WATCH_S = 0.1
 """How often the engine is asked whether it has failed without a process having died."""
 
@@ -103,13 +106,16 @@ class VllmHost:
 
         on_cpu = current_platform.is_cpu()
         usual: dict[str, object] = {"disable_log_stats": True, "enable_log_requests": False}
+        wished = args_of(on_cpu)
         if on_cpu:
             usual["enforce_eager"] = True
+            if not any(name in wished for name in _SEVERAL_WORKERS):
+                usual["distributed_executor_backend"] = _executor_without_workers()
             # More threads than free cores spin against each other: 3 times slower, measured.
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
         if self._closed:
             raise EngineDead("the engine was closed while it started")
-        args: dict[str, Any] = {**usual, **args_of(on_cpu)}
+        args: dict[str, Any] = {**usual, **wished}
         self._others = frozenset(process.pid for process in engine_processes(os.getpid()))
         with first_in_children(), self._folder.of_sockets():
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**args))
@@ -171,3 +177,11 @@ def _pidfds(processes: Sequence[Process]) -> dict[int, int]:
 def _exited(exited: "asyncio.Future[int]", pid: int) -> None:
     if not exited.done():
         exited.set_result(pid)
+
+
+def _executor_without_workers() -> object:
+    """Return the executor that computes in the engine core's own process, as is vLLM's own way on
+    a GPU (ADR 0031)."""
+    from vllm.v1.executor.uniproc_executor import UniProcExecutor  # noqa: PLC0415 - see `imported`
+
+    return UniProcExecutor
