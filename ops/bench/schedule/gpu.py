@@ -1,7 +1,8 @@
 """A simulated GPU: continuous batching, chunked prefill, a KV pool with a prefix cache.
 
 A step decodes one token of every running sequence and computes prompt tokens up to a chunk;
-it lasts `step_us + sequence_us × decoding + computed / prefill rate`, times a seeded jitter.
+it lasts `step_us + sequence_us × decoding + context_ns × their contexts + computed / prefill
+rate`, times a seeded jitter.
 The pool is counted in tokens: blocks that sequences share are counted once, blocks that none
 uses stay until their room is needed (least recently used first). A pool that overflows takes
 the youngest sequence's room; it is computed again later, as vLLM does.
@@ -18,7 +19,8 @@ from ops.bench.schedule.prompts import Prompt
 class GpuModel:
     """What a GPU can do. The defaults are those of scheduling.md for table A. `jitter` is the
     half-width of a uniform factor on each step; `block_tokens` 0 means no prefix cache.
-    `tells_memory` False: its reports leave out the size of its pool."""
+    `tells_memory` False: its reports leave out the size of its pool. `context_ns` is what a
+    decoded token takes for each token before it; 0, as in the papers' models, leaves that out."""
 
     kv_tokens: int = 10_000
     step_us: int = 18_000
@@ -29,6 +31,7 @@ class GpuModel:
     block_tokens: int = 0
     jitter: float = 0.04
     tells_memory: bool = True
+    context_ns: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -137,6 +140,8 @@ class Gpu:
         computed = sum(share for _, share in chunks)
         self.computed_tokens += computed
         lasts_us = self.model.step_us + self.model.sequence_us * len(self.decoding)
+        if self.model.context_ns:
+            lasts_us += sum(run.context for run in self.decoding) * self.model.context_ns // 1_000
         lasts_us += computed * 1_000_000 // self.model.prefill_tokens_s
         jitter = self.model.jitter
         return max(1, round(lasts_us * self._chance.uniform(1 - jitter, 1 + jitter)))

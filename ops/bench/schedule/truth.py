@@ -20,6 +20,8 @@ from ops.model_files import find_model
 SLOTS = 16
 _KV_TOKENS = 200_000
 _USERS = ("one", "two", "three")
+_OPEN = ("--tier", "paid.wait_s=600")
+"""The tier that degradation spares, and as in the simulator refuses nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ async def compare_live(model: str, count: int, progress: Progress) -> Report:
         home = Path(folder) / "home"
         engine = {"enforce_eager": "true", "max_num_seqs": str(SLOTS)}
         progress("starting Parley with a real engine")
-        async with parley_stack(files.path, engine, home, Path(folder) / "log") as base_url:
-            keys = {user: await user_key(home, user, "free") for user in _USERS}
+        async with parley_stack(files.path, engine, home, Path(folder) / "log", _OPEN) as base_url:
+            keys = {user: await user_key(home, user, "paid") for user in _USERS}
             caller = Caller(base_url, files.model_id, keys)
             found = await calibrate(caller, _USERS[0])
             progress(f"calibrated: {found}")
@@ -97,7 +99,8 @@ async def compare_live(model: str, count: int, progress: Progress) -> Report:
         "## Is the simulator true?",
         f"{count} prompts of three users, 32 to 600 tokens in, 16 to 160 out, through the whole "
         f"stack on a real engine ({SLOTS} at once), and the same prompts in the simulator "
-        f"calibrated just before: step {found.step_us} µs + {found.sequence_us} µs × batch, "
+        f"calibrated just before: step {found.step_us} µs + {found.sequence_us} µs × batch + "
+        f"{found.context_ns} ns × tokens of context, "
         f"prefill {found.prefill_tokens_s:,} tok/s, overhead {found.overhead_us} µs.",
         markdown_table(["load", "figure", "live", "simulated", "simulated ÷ live"], rows),
     )
@@ -106,7 +109,8 @@ async def compare_live(model: str, count: int, progress: Progress) -> Report:
 
 def _capacity(found: Calibration) -> float:
     """Return how many of these prompts a second the engine serves with all slots taken."""
-    step_s = (found.step_us + found.sequence_us * SLOTS) / 1e6
+    context_us = found.context_ns * (316 + 44) / 1e3
+    step_s = (found.step_us + (found.sequence_us + context_us) * SLOTS) / 1e6
     each_s = 88 * step_s / SLOTS + 316 / found.prefill_tokens_s
     return 1 / each_s
 

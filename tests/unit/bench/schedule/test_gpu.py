@@ -39,6 +39,16 @@ def test_gpu_one_prompt_takes_prefill_and_a_step_for_each_token() -> None:
     assert gpu.output_tokens == 3
 
 
+def test_gpu_a_token_takes_longer_the_more_stands_before_it() -> None:
+    gpu = Gpu(GpuModel(jitter=0.0, context_ns=2_000), seed=0)
+    gpu.submit("a", 1, _prompt("a", 450, 3))
+    lasts = []
+    while (lasts_us := gpu.plan()) is not None:
+        lasts.append(lasts_us)
+        gpu.complete()
+    assert lasts == [118_000, 19_050 + 2 * 451, 19_050 + 2 * 452]
+
+
 def test_gpu_prompt_longer_than_a_chunk_is_computed_in_several_steps() -> None:
     gpu = Gpu(GpuModel(jitter=0.0, chunk_tokens=100), seed=0)
     gpu.submit("a", 1, _prompt("a", 250, 1))
