@@ -15,6 +15,10 @@ _VACANT_PART = 12
 """Of each worker's places, one in so many is kept vacant for the best tier, so that its runs
 begin at once where there is least to compute, and not where a place comes free (ADR 0023)."""
 
+_VACANT_LEAST = 4
+"""So many at least are kept by all workers together, as far as that is a quarter of their places:
+the best tier's runs come in bursts, to a small pool too."""
+
 _BEST_MS = 60_000
 """So long after the best tier's last dispatch nothing is kept for it any more."""
 
@@ -136,7 +140,7 @@ class Dispatching:
         waiting = [name for name in pool.tiers if pool.order.waiting(name)]
         rooms = []
         for name, worker in well or found:
-            doors = vacant if _keeps_vacant(worker) else closed
+            doors = vacant if _keeps_vacant(worker, len(pool.workers)) else closed
             if not doors.issuperset(waiting):
                 rooms.append(self._room(name, worker, doors))
         return rooms
@@ -152,7 +156,7 @@ class Dispatching:
             return self._rooms(now_ms)
         left = [room for room in rooms if room.worker != choice.worker]
         if worker.credit > 0:
-            vacant = now_ms < self._best_until_ms and _keeps_vacant(worker)
+            vacant = now_ms < self._best_until_ms and _keeps_vacant(worker, len(pool.workers))
             doors = pool.tiers.lower if vacant else _NOBODY
             left.append(self._room(choice.worker, worker, doors))
         return left
@@ -194,6 +198,11 @@ class Dispatching:
         )
 
 
-def _keeps_vacant(worker: Worker) -> bool:
-    """Whether the places that the worker has left are those that are kept for the best tier."""
-    return worker.credit <= worker.report.slots // _VACANT_PART
+def _keeps_vacant(worker: Worker, workers: int) -> bool:
+    """Whether the places that the worker, of so many, has left are those that are kept for the
+    best tier."""
+    slots = worker.report.slots
+    kept = slots // _VACANT_PART
+    if kept:
+        kept = max(kept, min(slots // 4, -(-_VACANT_LEAST // workers)))
+    return worker.credit <= kept

@@ -59,6 +59,9 @@ class Workers:
         self._silent_ms = silent_ms
         self._workers: dict[str, Worker] = {}
 
+    def __len__(self) -> int:
+        return len(self._workers)
+
     def __getitem__(self, worker_id: str) -> Worker:
         return self._workers[worker_id]
 

@@ -230,14 +230,22 @@ def test_tiers_share_by_weight_and_serve_in_order_within() -> None:
     assert [run for run in order if run.startswith("run_f")] == ["run_f0"]
 
 
-def test_a_twelfth_of_a_workers_places_is_left_to_the_best_tier_while_it_is_in_use() -> None:
+@pytest.mark.parametrize(
+    ("workers", "slots", "left"), [(1, 8, 0), (1, 12, 3), (1, 16, 4), (3, 12, 6), (4, 48, 16)]
+)
+def test_places_are_left_to_the_best_tier_while_it_is_in_use(
+    workers: int, slots: int, left: int
+) -> None:
     pool = Pool()
-    pool.report(slots=12)
-    pool.submit("paid_1", tier="paid")
-    for number in range(12):
+    for number in range(workers):
+        pool.report(f"gpu_{number}", slots=slots)
+    pool.submit("paid_0", tier="paid")
+    for number in range(workers * slots):
         pool.submit(f"free_{number}")
-    assert len(pool.machine._pool.order) == 2
-    assert starts(pool.submit("paid_2", tier="paid")) == [("gpu_a", "paid_2")]
+    assert len(pool.machine._pool.order) == 1 + left
+    assert [len(starts(pool.submit(f"paid_{n}", tier="paid"))) for n in range(1, left + 1)] == (
+        [1] * left
+    )
 
 
 def test_nothing_is_kept_vacant_for_a_tier_that_nobody_uses() -> None:
