@@ -24,7 +24,7 @@ _TEXT = read("phrases")["conversations"]
 _NOT_ASKED_BEFORE_TOLD = {"plays", "learns", "likes", "dislikes"}
 _JOINTS = (" and ", ". ", ", ", ", and ")
 _SKILLS: tuple[tuple[Skill, float], ...] = (
-    (smalltalk.exchange, 3.2),
+    (smalltalk.exchange, 4.2),
     (parley.exchange, 4.0),
     (unknown.exchange, 2.6),
     (tasks.arithmetic, 2.4),
@@ -54,6 +54,8 @@ _DRILLS: tuple[tuple[Skill, ...], ...] = (
     (tasks.repeating, tasks.listing),
     (tasks.echoing, tasks.repeating),
     (parley.exchange,),
+    (smalltalk.exchange, parley.exchange),
+    (smalltalk.exchange, unknown.exchange),
     (tasks.arithmetic, tasks.spelling, tasks.counting),
 )
 _LENGTHS = (1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 12)
