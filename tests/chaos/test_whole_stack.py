@@ -22,7 +22,7 @@ async def test_a_killed_stack_leaves_no_engine_behind(vllm_stack: RunningStack) 
         await at.operator.workers_ready(1)
         story = await at.guest.ask(PROMPT, 1_000, stay=False)
         writer = await at.operator.writer_of(story)
-        assert len(engine_processes(writer.pid)) >= 2
+        assert engine_processes(writer.pid)
         family = [child.pid for child in psutil.Process(vllm_stack.pid).children(recursive=True)]
         await asyncio.to_thread(vllm_stack.end, signal.SIGKILL)
         await asyncio.to_thread(wait_gone, *family)

@@ -1,7 +1,8 @@
 """A process that owns a vLLM engine and does nothing else: to be killed.
 
 Run as `python -m tests.support.engine_owner`; it prints `ready` once it decodes, and goes on
-decoding until somebody ends it.
+decoding until somebody ends it. The engine computes in a process that its core has started, as
+it does on several GPUs.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from tests.support.random_model import random_llama
 
 
 async def _own() -> None:
-    engine = VllmEngine(random_llama(), {"max_num_seqs": 4})
+    engine = VllmEngine(random_llama(), {"max_num_seqs": 4, "distributed_executor_backend": "mp"})
     await engine.start(_say)
     sampling = Sampling(max_tokens=1900, temperature=0.0, ignore_eos=True)
     number = 0
