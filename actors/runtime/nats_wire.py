@@ -64,6 +64,9 @@ class _RoutedClient(Client):
 
     async def _process_connect_init(self) -> None:
         connection = self._writer().get_extra_info("socket")
+        if connection is None:
+            # uvloop's, of a server that died as it accepted. nats-py tries again after its own.
+            raise nats_errors.Error("nats: lost as soon as it was connected")
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the pings have to do
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
         await super()._process_connect_init()
@@ -71,7 +74,12 @@ class _RoutedClient(Client):
     async def _attempt_reconnect(self) -> None:
         # A connection that is closed in order waits until all was sent, which may be never.
         self._writer().transport.abort()
-        await super()._attempt_reconnect()
+        while True:
+            try:
+                return await super()._attempt_reconnect()
+            except Exception as error:  # noqa: BLE001 - whoever gave up would be deaf for good
+                await self._error_cb(error)
+                await asyncio.sleep(self.options["reconnect_time_wait"])
 
     def _writer(self) -> Any:
         return cast("Any", self._transport)._io_writer

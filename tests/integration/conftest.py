@@ -1,6 +1,11 @@
-"""Which tests must run in one process, where the suite is spread over several."""
+"""The event loop of production; and which tests must run in one process, where the suite is spread
+over several."""
+
+import asyncio
+from collections.abc import Callable, Mapping
 
 import pytest
+import uvloop
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -19,3 +24,8 @@ class _Together(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Together:
     """Spread the tests so wherever they are spread."""
     return _Together(config, log)
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every test on the loop that the actors run on."""
+    return {"uvloop": uvloop.new_event_loop}

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+from nats.aio.transport import TcpTransport
 
 from actors.runtime.clock import SystemClock
 from actors.runtime.nats_bus import NatsBus
@@ -63,6 +65,32 @@ async def test_killed_server_is_noticed_at_once_and_found_again(
     bus.publish("news", b"back")
     await until(lambda: got)
     assert [m.data for m in got] == [b"back"]
+    assert await bus.append("q.a", b"1") == 1
+
+
+async def test_connections_lost_as_soon_as_they_are_made_are_made_again(
+    node: NatsNode, bus: NatsBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: list[bool] = []
+    bus.on_connection(changes.append)
+    connect, lost = TcpTransport.connect, 0
+
+    async def dying(transport: TcpTransport, *where: Any, **how: Any) -> None:
+        # As to a server that is killed while its kernel still takes connections.
+        nonlocal lost
+        await connect(transport, *where, **how)
+        if lost < 3:
+            lost += 1
+            assert transport._io_writer is not None
+            transport._io_writer.transport.abort()
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(TcpTransport, "connect", dying)
+    node.end()
+    node.start()
+    await until(lambda: changes == [False, True])
+    assert lost == 3
+    await bus.declare(QUEUE)
     assert await bus.append("q.a", b"1") == 1
 
 
