@@ -34,9 +34,13 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
+    def close_listeners(self) -> None:
+        """Accept nothing more. uvicorn has no list of listeners before it started them."""
+        for server in getattr(self, "servers", ()):
             server.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.close_listeners()
         self.server_state.default_headers = [
             *self.server_state.default_headers,
             (b"connection", b"close"),
@@ -96,6 +100,7 @@ class EdgeServer:
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
+            self._server.close_listeners()
             self._socket.close()
         if not self._server.started:
             raise CannotListen("The edge could not start; its log says why.")

@@ -106,6 +106,7 @@ async def test_cache_has_what_it_told(engine: Engine, mirror: PrefixMirror) -> N
     draw = random.Random(7)
     stems = [_prompt(300 + n, length=160) for n in range(4)]
     await asyncio.gather(*(_outputs(engine, stem, _greedy(2)) for stem in stems * 2))
+    await until(lambda: all(mirror.warm_tokens(prompt_keys(stem)) == _full(stem) for stem in stems))
     for n in range(12):
         stem = draw.choice(stems)[: draw.randint(20, 160)]
         prompt = stem + _prompt(400 + n, length=draw.randint(1, 200))
