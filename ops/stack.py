@@ -22,6 +22,7 @@ from contracts.subjects import scheduler_workers
 from edge import listening
 from ops import nats_server
 from ops.embedding_model import embedding_files
+from ops.left_leases import Leases, give_up, leased_by
 from ops.model_files import find_model
 from ops.nats_room import keep_writing
 from ops.placement import deal_workers, nvidia_cards, place, place_embedder, usual_workers
@@ -60,6 +61,7 @@ class Stack:
         self._settings_copy = SettingsCopy(settings, self._screen)
         gpus = settings.gpus or usual_workers(settings.engine)
         self._pool_of = dict(deal_workers(settings.pools, gpus))
+        self._leases_of: dict[str, Leases] = {}
         self._metrics: dict[str, int] = {}
         self._nats: nats_server.NatsFacts | None = None
         self._bus: NatsBus | None = None
@@ -187,8 +189,11 @@ class Stack:
 
         gpu = role == "gpu"
         stop_ms = stop_time_ms(role, self._settings.drain_s)
-        worker = name in self._pool_of
-        spec = ChildSpec(name, stage=1, rank=rank, stop_ms=stop_ms, gone=worker, awaited=not gpu)
+        leases = leased_by(role, name, list(self._settings.pools))
+        if leases:
+            self._leases_of[name] = leases
+        missed = name in self._pool_of or bool(leases)
+        spec = ChildSpec(name, stage=1, rank=rank, stop_ms=stop_ms, gone=missed, awaited=not gpu)
         return Plan(spec, command)
 
     def _listen_no_more(self) -> None:
@@ -266,15 +271,19 @@ class Stack:
             self._bus = await NatsBus.connect(url.split(","), name="up", clock=SystemClock())
         await declare_streams(self._bus, replicas=self._settings.nats_replicas)
 
-    def _announce_gone(self, name: str, code: int) -> None:
+    async def _announce_gone(self, name: str, pid: int, code: int) -> None:
+        """Let others know of a death at once: the scheduler of a worker's, and whoever waits for
+        leases of the free ones."""
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
-        gone = WorkerGone(worker=name, reason=f"its process ended ({how})")
         if self._bus is None:
             return
         try:
-            self._bus.publish(scheduler_workers(self._pool_of[name]), encode(gone))
-        except BusUnavailable:
-            _log.warning("a worker's death could not be announced", worker=name)
+            if name in self._pool_of:
+                gone = WorkerGone(worker=name, reason=f"its process ended ({how})")
+                self._bus.publish(scheduler_workers(self._pool_of[name]), encode(gone))
+            await give_up(self._bus, self._leases_of.get(name, ()), pid)
+        except (BusError, TimeoutError):
+            _log.warning("a death could not be announced", name=name)
 
     # ready
 

@@ -1,6 +1,7 @@
 """A lease on the bus: the shell around `lease_machine`."""
 
 import asyncio
+import os
 
 from actors.runtime import metrics
 from actors.runtime.lease_machine import (
@@ -20,8 +21,8 @@ from actors.runtime.lease_machine import (
 )
 from actors.runtime.racing import first_of
 from contracts.base import Wire
-from contracts.codec import encode
-from contracts.errors import BusUnavailable, WrongSequence
+from contracts.codec import decode, encode
+from contracts.errors import BadMessage, BusUnavailable, WrongSequence
 from contracts.ids import partition_of
 from contracts.ports.bus import Bus, LeaseEntry, Subscription
 from contracts.ports.clock import Clock
@@ -37,10 +38,29 @@ _NONCE_BYTES = 8
 
 
 class LeaseValue(Wire):
-    """What a leased key holds: who owns it, and in which life of that owner."""
+    """What a leased key holds: who owns it, in which life of that owner, and in which process.
+    `pid` 0: an earlier version wrote it."""
 
     owner: str
     nonce: str
+    pid: int = 0
+
+
+async def release_for_dead(bus: Bus, key: str, owner: str, pid: int) -> None:
+    """Give `key` up for `owner`, whose process `pid` has ended: whoever saw it end knows sooner
+    than the lease does. A successor of the same name that has the key already keeps it.
+
+    Raises BusUnavailable; the lease then runs out by itself.
+    """
+    entry = await bus.lease_get(key)
+    if entry.value is None:
+        return
+    try:
+        value = decode(entry.value, LeaseValue)
+    except BadMessage:
+        return
+    if (value.owner, value.pid) == (owner, pid):
+        await bus.lease_delete(key, revision=entry.revision)
 
 
 class Lease:
@@ -60,7 +80,8 @@ class Lease:
         self._clock = clock
         self._key = key
         self._ttl_s = ttl_s
-        self._value = encode(LeaseValue(owner=owner, nonce=clock.entropy(_NONCE_BYTES).hex()))
+        nonce = clock.entropy(_NONCE_BYTES).hex()
+        self._value = encode(LeaseValue(owner=owner, nonce=nonce, pid=os.getpid()))
         self._machine: LeaseMachine | None = None
         self._counted = False
 

@@ -55,12 +55,12 @@ class Shell:
         *,
         logs: Path,
         screen: Screen,
-        on_gone: Callable[[str, int], None],
+        on_gone: Callable[[str, int, int], Awaitable[None]],
         on_all_ready: Callable[[], Awaitable[None]],
         on_stopping: Callable[[], None] | None = None,
         policy: Policy | None = None,
     ) -> None:
-        """`on_gone` gets name and status of a dead child whose spec says `gone`;
+        """`on_gone` gets name, process id and status of a dead child whose spec says `gone`;
         `on_all_ready` runs beside the stack once every child has been ready; `on_stopping` is
         called when the end is asked for."""
         self._plans = {plan.spec.name: plan for plan in plans}
@@ -133,7 +133,10 @@ class Shell:
             case RestartLater(name, generation, delay_ms):
                 self._tell_later(RestartDue(name, generation), delay_ms)
             case AnnounceGone(name):
-                self._on_gone(name, self._codes.get(name, 0))
+                process = self._processes.get(name)
+                if process is not None:
+                    code = self._codes.get(name, 0)
+                    self._start_task(self._on_gone(name, process.pid, code))
             case Died(name, code, delay_ms):
                 when = f"in {delay_ms} ms" if delay_ms else "at once"
                 self._screen.say(name, f"{self._how(name, code)}; starting it again {when}")

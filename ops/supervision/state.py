@@ -10,8 +10,8 @@ class ChildSpec:
 
     It starts once every child of a lower `stage` has been ready, and is told to end once
     every child of a higher `rank` has ended. `stop_ms` is what a graceful end may take before
-    the group is killed. `gone` says that a death must be announced (a worker's runs move at
-    once). `awaited` False: the whole counts as ready without it.
+    the group is killed. `gone` says that a death must be announced (a worker's runs and
+    a host's leases move at once). `awaited` False: the whole counts as ready without it.
     """
 
     name: str

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 
 from actors.runtime.clock import SystemClock
-from actors.runtime.lease import Lease
+from actors.runtime.lease import Lease, release_for_dead
 from actors.runtime.partitions import PartitionOwner
 from actors.runtime.presence import Presence
 from contracts.codec import decode
@@ -53,6 +54,21 @@ async def test_lease_of_a_silent_owner_goes_to_another(
     assert not one.held
     await asyncio.wait_for(one.held_until_lost(), 1)
     await two.release()
+
+
+async def test_lease_of_a_process_that_was_seen_to_end_is_given_up_for_it(
+    connect: Connect, leases: Bus, word: str
+) -> None:
+    one = Lease(leases, CLOCK, word, "one", 30)
+    first = await one.acquire()
+    waiting = asyncio.create_task(Lease(await connect(), CLOCK, word, "two", 30).acquire())
+    for owner, pid in (("one", os.getpid() + 1), ("two", os.getpid())):
+        await release_for_dead(leases, word, owner, pid)
+        assert (await leases.lease_get(word)).revision == first
+    await release_for_dead(leases, word, "one", os.getpid())
+    assert await asyncio.wait_for(waiting, 5) > first
+    await release_for_dead(leases, word, "one", os.getpid())  # the next owner's by now
+    assert (await leases.lease_get(word)).value is not None
 
 
 async def test_lease_taken_by_force_is_noticed(leases: Bus, word: str) -> None:

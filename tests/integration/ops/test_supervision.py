@@ -40,17 +40,20 @@ class Stage:
 
     def __init__(self, folder: Path, *plans: Plan, policy: Policy | None = None) -> None:
         self.out = io.StringIO()
-        self.gone: list[tuple[str, int]] = []
+        self.gone: list[tuple[str, int, int]] = []
         self.ready = asyncio.Event()
         self.shell = Shell(
             plans,
             logs=folder / "logs",
             screen=Screen(self.out),
-            on_gone=lambda name, code: self.gone.append((name, code)),
+            on_gone=self.hear_gone,
             on_all_ready=self._all_ready,
             policy=policy,
         )
         self.task = asyncio.get_running_loop().create_task(self.shell.run())
+
+    async def hear_gone(self, name: str, pid: int, code: int) -> None:
+        self.gone.append((name, pid, code))
 
     async def _all_ready(self) -> None:
         self.ready.set()
@@ -99,10 +102,11 @@ async def test_a_killed_child_is_announced_and_comes_back_with_its_group_gone(
     await stage.ready.wait()
     first = pid_in(grandchild)
     grandchild.unlink()
-    os.kill(psutil_parent(first), signal.SIGKILL)
+    parent = psutil_parent(first)
+    os.kill(parent, signal.SIGKILL)
     await stage.until(lambda: bool(stage.gone) and grandchild.exists())
     second = pid_in(grandchild)
-    assert stage.gone == [("gpu", -signal.SIGKILL)]
+    assert stage.gone == [("gpu", parent, -signal.SIGKILL)]
     wait_gone(first)
     assert is_alive(second)
     stage.stop()
@@ -191,13 +195,16 @@ folder, child = Path(sys.argv[1]), sys.argv[2]
 async def ready():
     (folder / "ready").write_text("yes")
 
+async def gone(*told):
+    print(*told)
+
 def plan(name):
     command = Command((sys.executable, "-c", child, str(folder / name)), dict(os.environ))
     return Plan(ChildSpec(name, 0, 0), lambda: command)
 
 shell = Shell(
     [plan("one"), plan("two")],
-    logs=folder, screen=Screen(open(os.devnull, "w")), on_gone=print, on_all_ready=ready,
+    logs=folder, screen=Screen(open(os.devnull, "w")), on_gone=gone, on_all_ready=ready,
 )
 asyncio.run(shell.run())
 """
