@@ -88,8 +88,6 @@ def title(rng: random.Random) -> Conversation:
             name = parley.title_of(turn)
         else:
             name = choose(rng, name)
-    if rng.random() < 0.2:
-        turn = Turn(turn.user, rng.choice(_HEARD))
     request, shown = choose(rng, _TEXT["title"]), quoted([turn])
     asked = f"{request}\n\n{shown}" if rng.random() < 0.6 else f"{shown}\n\n{request}"
     system = choose(rng, _TEXT["title_system"]) if rng.random() < 0.4 else None

@@ -333,9 +333,9 @@ def conversation(rng: random.Random) -> Conversation:
         return crowded(rng)
     if roll < 0.72:
         return corrected(rng)
-    if roll < 0.89:
+    if roll < 0.91:
         return drill(rng)
-    if roll < 0.94:
+    if roll < 0.97:
         return condense.noting(rng)
     return condense.title(rng)
 
