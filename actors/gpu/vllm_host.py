@@ -109,6 +109,7 @@ class VllmHost:
         wished = args_of(on_cpu)
         if on_cpu:
             usual["enforce_eager"] = True
+            usual["dtype"] = usual_cpu_dtype()
             if not any(name in wished for name in _SEVERAL_WORKERS):
                 usual["distributed_executor_backend"] = _executor_without_workers()
             # More threads than free cores spin against each other: 3 times slower, measured.
@@ -177,6 +178,17 @@ def _pidfds(processes: Sequence[Process]) -> dict[int, int]:
 def _exited(exited: "asyncio.Future[int]", pid: int) -> None:
     if not exited.done():
         exited.set_result(pid)
+
+
+def usual_cpu_dtype() -> str:
+    """Return the number format in which an engine computes on this machine's CPU: "auto", the
+    model's own, or "float32" where the CPU would emulate bfloat16, which is slower, and has the
+    same tokens come out differently by how many are computed together (ADR 0033)."""
+    import torch  # noqa: PLC0415 - seconds to import
+
+    able = torch.cpu.get_capabilities()
+    native = any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return "auto" if native else "float32"
 
 
 def _executor_without_workers() -> object:

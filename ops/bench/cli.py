@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from actors.gpu.vllm_host import usual_cpu_dtype
 from ops.bench.affinity import affinity
 from ops.bench.client import Load, measure
 from ops.bench.memory.cli import memory, retrieval
@@ -18,6 +19,7 @@ from ops.bench.schedule.free_load import free_load
 from ops.bench.scheduler import scheduler
 from ops.bench.servers import api_key, parley_stack, vllm_server
 from ops.model_files import ModelFiles, find_model
+from ops.placement import nvidia_cards
 
 _ENGINE = {"enforce_eager": "true", "block_size": "32", "max_num_seqs": "128"}
 
@@ -61,7 +63,8 @@ def serve(
     """Compare the whole of Parley with vLLM's own server: same model, engine arguments and
     client (vLLM's), in turn. The ratio of output tokens a second is the figure to quote."""
     levels = [int(part) for part in concurrency.split(",")]
-    engine = {**_ENGINE, **dict(part.split("=", 1) for part in engine_arg)}
+    dtype = {} if nvidia_cards() else {"dtype": usual_cpu_dtype()}  # which vLLM's would not choose
+    engine = {**_ENGINE, **dtype, **dict(part.split("=", 1) for part in engine_arg)}
     loads = [
         Load(max(16, level * requests), input_tokens, output_tokens, level, seed)
         for level in levels
