@@ -29,14 +29,15 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, closing: Callable[[], None]) -> None:
         super().__init__(config)
         self._closing = closing
+        self.servers = []  # uvicorn has no such list before it has started its listeners
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     def close_listeners(self) -> None:
-        """Accept nothing more. uvicorn has no list of listeners before it started them."""
-        for server in getattr(self, "servers", ()):
+        """Accept nothing more."""
+        for server in self.servers:
             server.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -4,14 +4,12 @@ or another host, need not wait until they run out."""
 import asyncio
 from collections.abc import Sequence
 
-from actors.runtime.lease import release_for_dead
+from actors.runtime.lease import LEASE_TTL_S, release_for_dead
 from actors.runtime.partitions import SESSION_KEYS, SUMMARIZER_KEYS, LeaseKeys
 from contracts.ports.bus import Bus
 from contracts.subjects import SESSION_PARTITIONS, scheduler_lease
+from ops.placement import scheduler_ids
 from ops.setting_table import Role
-
-_PATIENCE_S = 2.0
-"""As long as a lease: then they have run out."""
 
 Leases = Sequence[tuple[str, str]]
 """Key and owner of each."""
@@ -22,8 +20,8 @@ _OF_HOSTS: dict[Role, LeaseKeys] = {"session": SESSION_KEYS, "summarizer": SUMMA
 def leased_by(role: Role, name: str, pools: Sequence[str]) -> Leases:
     """Return key and owner of every lease that a process of `role` called `name` may hold."""
     if role == "scheduler":
-        owners = {pool: name if len(pools) == 1 else f"{name}-{pool}" for pool in pools}
-        return tuple((scheduler_lease(pool), owner) for pool, owner in owners.items())
+        ids = scheduler_ids(name, pools)
+        return tuple((scheduler_lease(pool), owner) for pool, owner in ids.items())
     keys = _OF_HOSTS.get(role)
     if keys is None:
         return ()
@@ -36,5 +34,5 @@ async def give_up(bus: Bus, leases: Leases, pid: int) -> None:
 
     Raises BusUnavailable or TimeoutError: some run out by themselves.
     """
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(LEASE_TTL_S):  # then they have run out
         await asyncio.gather(*(release_for_dead(bus, key, owner, pid) for key, owner in leases))

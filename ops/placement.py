@@ -38,6 +38,11 @@ def deal_workers(pools: Sequence[str], gpus: int) -> tuple[tuple[str, str], ...]
     return tuple((f"gpu-{n + 1}", pools[n % len(pools)]) for n in range(count))
 
 
+def scheduler_ids(name: str, pools: Sequence[str]) -> Mapping[str, str]:
+    """Return under which name each pool's scheduler works in a process called `name`."""
+    return {pool: name if len(pools) == 1 else f"{name}-{pool}" for pool in pools}
+
+
 def place_embedder(workers: int, cards: int) -> Mapping[str, str]:
     """Return the environment of the embedding worker: the first card that no engine has; where
     there is none, it shares the first of all. On a CPU it is left to the kernel."""

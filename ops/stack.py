@@ -189,10 +189,8 @@ class Stack:
 
         gpu = role == "gpu"
         stop_ms = stop_time_ms(role, self._settings.drain_s)
-        leases = leased_by(role, name, list(self._settings.pools))
-        if leases:
-            self._leases_of[name] = leases
-        missed = name in self._pool_of or bool(leases)
+        self._leases_of[name] = leased_by(role, name, self._settings.pools)
+        missed = name in self._pool_of or bool(self._leases_of[name])
         spec = ChildSpec(name, stage=1, rank=rank, stop_ms=stop_ms, gone=missed, awaited=not gpu)
         return Plan(spec, command)
 
@@ -281,7 +279,7 @@ class Stack:
             if name in self._pool_of:
                 gone = WorkerGone(worker=name, reason=f"its process ended ({how})")
                 self._bus.publish(scheduler_workers(self._pool_of[name]), encode(gone))
-            await give_up(self._bus, self._leases_of.get(name, ()), pid)
+            await give_up(self._bus, self._leases_of[name], pid)
         except (BusError, TimeoutError):
             _log.warning("a death could not be announced", name=name)
 

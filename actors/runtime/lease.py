@@ -46,6 +46,16 @@ class LeaseValue(Wire):
     pid: int = 0
 
 
+def lease_value(entry: LeaseEntry) -> LeaseValue | None:
+    """Return what a leased key holds; None if it is free, or nothing that an owner wrote."""
+    if entry.value is None:
+        return None
+    try:
+        return decode(entry.value, LeaseValue)
+    except BadMessage:
+        return None
+
+
 async def release_for_dead(bus: Bus, key: str, owner: str, pid: int) -> None:
     """Give `key` up for `owner`, whose process `pid` has ended: whoever saw it end knows sooner
     than the lease does. A successor of the same name that has the key already keeps it.
@@ -53,13 +63,8 @@ async def release_for_dead(bus: Bus, key: str, owner: str, pid: int) -> None:
     Raises BusUnavailable; the lease then runs out by itself.
     """
     entry = await bus.lease_get(key)
-    if entry.value is None:
-        return
-    try:
-        value = decode(entry.value, LeaseValue)
-    except BadMessage:
-        return
-    if (value.owner, value.pid) == (owner, pid):
+    value = lease_value(entry)
+    if value is not None and (value.owner, value.pid) == (owner, pid):
         await bus.lease_delete(key, revision=entry.revision)
 
 

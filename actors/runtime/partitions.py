@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from actors.runtime.lease import LEASE_TTL_S, Lease, LeaseValue
+from actors.runtime.lease import LEASE_TTL_S, Lease, lease_value
 from actors.runtime.partition_machine import (
     Acquire,
     Gained,
@@ -22,8 +22,7 @@ from actors.runtime.partition_machine import (
     Tick,
     Yielded,
 )
-from contracts.codec import decode
-from contracts.errors import BadMessage, BusUnavailable
+from contracts.errors import BusUnavailable
 from contracts.ports.bus import Bus, LeaseEntry
 from contracts.ports.clock import Clock
 from contracts.subjects import session_host, session_lease, summarizer_host, summarizer_lease
@@ -127,7 +126,8 @@ class PartitionOwner:
             self._inbox.put_nowait(HostSeen(host, entry.value is not None))
         elif key.startswith(self._lease_prefix):
             partition = int(key.removeprefix(self._lease_prefix))
-            self._inbox.put_nowait(OwnerSeen(partition, _owner(entry)))
+            value = lease_value(entry)
+            self._inbox.put_nowait(OwnerSeen(partition, value.owner if value else None))
 
     async def _follow(self, tasks: asyncio.TaskGroup) -> None:
         ticking = tasks.create_task(self._tick())
@@ -200,12 +200,3 @@ class PartitionOwner:
             for task in (holding, asked):
                 task.cancel()
             await asyncio.gather(holding, asked, return_exceptions=True)
-
-
-def _owner(entry: LeaseEntry) -> str | None:
-    if entry.value is None:
-        return None
-    try:
-        return decode(entry.value, LeaseValue).owner
-    except BadMessage:
-        return None

@@ -16,6 +16,7 @@ from ops.leaders import LeadersApart
 from ops.model_files import ModelFiles
 from ops.notify import Notifier
 from ops.old_objects import OldObjects
+from ops.placement import scheduler_ids
 from ops.setting_values import BadSetting
 from ops.settings import Settings, reloaded
 
@@ -91,8 +92,7 @@ async def run(settings: Settings, actor_id: str, notifier: Notifier) -> None:
     ):
         reloading = Reloading(settings, models_of(settings, weights=False))
         parts: list[Part] = []
-        for pool in settings.pools:
-            name = actor_id if len(settings.pools) == 1 else f"{actor_id}-{pool}"
+        for pool, name in scheduler_ids(actor_id, settings.pools).items():
             parts.append(Part(name, reloading.maker(pool, bus, side_bus, clock, name)))
         more = [*_watches(settings, reloading), Child("old objects", _old_objects)]
         if settings.nats_replicas > 1:
