@@ -99,6 +99,15 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="N",
     ),
     Setting(
+        "standby",
+        values.yes_or_no,
+        "yes",
+        "Whether a second session host and a second scheduler run, which go on at once where "
+        "the first dies or hangs: yes or no.",
+        _roles("up"),
+        metavar="YES|NO",
+    ),
+    Setting(
         "engine",
         values.one_of("vllm", "sim"),
         "vllm",

@@ -50,6 +50,7 @@ class Settings:
     host: str
     port: int
     gpus: int
+    standby: bool
     engine: EngineKind
     models: tuple[tuple[str, str], ...]
     engine_args: Mapping[str, object]

@@ -125,8 +125,9 @@ class Stack:
 
     def _plans(self) -> list[Plan]:
         plans = [] if self._settings.nats else [self._nats_plan()]
-        plans.append(self._role_plan("session", "session", rank=1))
-        plans.append(self._role_plan("scheduler", "scheduler", rank=2))
+        numbers = (1, 2) if self._settings.standby else (1,)
+        plans += [self._role_plan("session", f"session-{n}", rank=1) for n in numbers]
+        plans += [self._role_plan("scheduler", f"scheduler-{n}", rank=2) for n in numbers]
         if self._settings.memory in ("both", "summary"):
             plans.append(self._role_plan("summarizer", "summarizer", rank=2))
         cores = sorted(os.sched_getaffinity(0))

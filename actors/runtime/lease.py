@@ -31,6 +31,7 @@ LEASE_TTL_S = 2.0
 """A dead owner is replaced after at most this and a moment."""
 
 _LOOK_AGAIN_S = 1.0
+_WITHDRAW_AGAIN_S = 0.1
 _SPREAD = 8
 """Renewals come up to this part of the time to live sooner than need be, a key always alike."""
 
@@ -162,6 +163,14 @@ class Lease:
             await self._feed(machine, Resign())
         self._count(held=False)
 
+    async def withdraw(self) -> None:
+        """After a loss: delete the key if a renewal of ours that was never confirmed still holds
+        it, or comes to hold it late, so that another need not wait until that runs out. Returns
+        when the server has said who has it, or when no such renewal can be stored any more."""
+        give_up_ms = self._clock.monotonic_ms() + int(2 * self._ttl_s * 1000)
+        while not await self._delete() and self._clock.monotonic_ms() < give_up_ms:
+            await self._clock.sleep(_WITHDRAW_AGAIN_S)
+
     def _count(self, *, held: bool) -> None:
         if held != self._counted:
             self._counted = held
@@ -209,12 +218,14 @@ class Lease:
             return []
         return [Seen(entry.revision, entry.value)]
 
-    async def _delete(self) -> None:
-        """Delete the key if it is ours, also where a renewal of ours was just on its way."""
+    async def _delete(self) -> bool:
+        """Delete the key if it is ours, also where a renewal of ours was just on its way. False:
+        the server did not answer, and it expires by itself."""
         try:
             async with asyncio.timeout(self._ttl_s / 2):
                 entry = await self._bus.lease_get(self._key)
                 if entry.value == self._value:
                     await self._bus.lease_delete(self._key, revision=entry.revision)
         except (BusUnavailable, TimeoutError):
-            return  # it expires by itself
+            return False
+        return True

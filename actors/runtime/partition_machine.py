@@ -17,7 +17,7 @@ from contracts.ids import partition_of
 RETRY_MS = 500
 """How long a partition is left alone after it was not got, or was given up."""
 
-GRACE_MS = 4000
+GRACE_MS = 1000
 """How long a partition may stay free before any host takes it, whoever ought to."""
 
 

@@ -1,8 +1,10 @@
 """Ownership of partitions, sessions' or summarizers', by the hosts that live: the shell
 around `partition_machine`.
 
-A host says that it lives by a lease of its own, watches all leases, and owns each partition
-by another. It gives a partition up in order: its actors stop first, then the lease goes.
+A host says that it takes partitions by a lease of its own, watches all leases, and owns each
+partition by another. It gives a partition up in order: its actors stop first, then the lease
+goes. One that lost partitions and is still stopping their actors says so by giving its own lease
+up: the others need not wait for it.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ from actors.runtime.partition_machine import (
     Tick,
     Yielded,
 )
+from actors.runtime.racing import first_of
 from contracts.errors import BusUnavailable
 from contracts.ports.bus import Bus, LeaseEntry
 from contracts.ports.clock import Clock
@@ -86,6 +89,10 @@ class PartitionOwner:
         self._stopped = asyncio.Event()
         self._owned: dict[int, None] = {}
         self._leases: dict[int, Lease] = {}
+        self._losing: dict[int, None] = {}
+        self._lost_some = asyncio.Event()
+        self._left_all = asyncio.Event()
+        self._left_all.set()
 
     @property
     def owned(self) -> tuple[int, ...]:
@@ -157,8 +164,10 @@ class PartitionOwner:
         )
         try:
             while True:
+                await self._left_all.wait()
                 await lease.acquire()
-                await lease.held_until_lost()
+                await first_of(lease.held_until_lost(), self._lost_some.wait())
+                await lease.release()
         finally:
             await lease.release()
 
@@ -193,10 +202,28 @@ class PartitionOwner:
                 _log.warning("partition not served", partition=partition, error=str(error))
             finally:
                 self._owned.pop(partition, None)
-                await self._on_lost(partition)
+                await self._leave(partition, lease)
                 del self._leases[partition]
                 _log.info("partition left", partition=partition, epoch=epoch)
         finally:
             for task in (holding, asked):
                 task.cancel()
             await asyncio.gather(holding, asked, return_exceptions=True)
+
+    async def _leave(self, partition: int, lease: Lease) -> None:
+        """Stop the partition's actors; if it was lost, nobody need wait for this host meanwhile."""
+        if lease.held:
+            return await self._on_lost(partition)
+        self._losing[partition] = None
+        self._left_all.clear()
+        self._lost_some.set()
+        withdrawing = asyncio.ensure_future(lease.withdraw())
+        try:
+            await self._on_lost(partition)
+            await withdrawing
+        finally:
+            withdrawing.cancel()
+            del self._losing[partition]
+            if not self._losing:
+                self._lost_some.clear()
+                self._left_all.set()

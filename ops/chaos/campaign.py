@@ -1,8 +1,8 @@
 """A campaign: round after round of one fault under streaming chats, each compared byte for byte.
 
 A round asks several chats of a new guest the same questions as ever, lets one fault happen at a
-random moment, and then holds what was streamed and what is stored against what the undisturbed
-stack says.
+random moment, asks once more a moment after it has begun, and then holds what was streamed and
+what is stored against what the undisturbed stack says.
 """
 
 import asyncio
@@ -29,12 +29,14 @@ TOKENS = 100
 _READY_S = 120.0
 OK = 200
 _SPREAD_S = 1.2
+_NEXT_AFTER_S = 0.2
 
 
 @dataclass(slots=True)
 class Tally:
     """What became of the rounds of one fault. `exact` answers are those that were streamed,
-    stored and undisturbed alike; gaps in milliseconds, the longest of each round."""
+    stored and undisturbed alike; gaps in milliseconds, the longest of each round, and the time to
+    the first text of the prompt that was sent after the fault had begun."""
 
     rounds: int = 0
     answers: int = 0
@@ -44,6 +46,7 @@ class Tally:
     endless: int = 0
     doubled: int = 0
     gaps_ms: list[int] = field(default_factory=list)
+    next_ms: list[int] = field(default_factory=list)
     stories: list[str] = field(default_factory=list)
 
     @property
@@ -96,16 +99,27 @@ class Campaign:
                 asked = [self._rng.choice(PROMPTS) for _ in range(self._chats)]
                 stories = [await guest.ask(prompt, TOKENS) for prompt in asked]
                 await asyncio.sleep(self._rng.uniform(0.0, _SPREAD_S))
-                await inflict(fault, self._stack, operator, known, self._rng)
+                next_chat = await guest.chat()
+                async with asyncio.TaskGroup() as group:
+                    asking = group.create_task(self._ask_next(guest, next_chat))
+                    await inflict(fault, self._stack, operator, known, self._rng)
                 for prompt, story in zip(asked, stories, strict=True):
                     tally.answers += 1
                     await self._judge(tally, guest, story, self._expected[prompt])
                 tally.gaps_ms.append(max(story.gap_ms for story in stories))
+                tally.answers += 1
+                await self._judge(tally, guest, asking.result(), self._expected[PROMPTS[0]])
+                tally.next_ms.append(asking.result().first_ms)
         except* (Broken, NoStack, TimeoutError, httpx.HTTPError) as failures:
             tally.endless += 1
             tally.answers += 1
             tally.stories.append(_first(failures))
         return tally
+
+    @staticmethod
+    async def _ask_next(guest: Person, chat_id: str) -> Story:
+        await asyncio.sleep(_NEXT_AFTER_S)
+        return await guest.ask(PROMPTS[0], TOKENS, chat_id=chat_id)
 
     async def _judge(self, tally: Tally, guest: Person, story: Story, expected: str) -> None:
         try:

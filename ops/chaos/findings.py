@@ -78,17 +78,19 @@ def stopped(storm: Storm) -> bool:
 
 
 def table(tallies: dict[Fault, Tally]) -> str:
-    """Return the campaign's table in Markdown."""
+    """Return the campaign's table in Markdown. A gap is the longest silence in an answer that was
+    being written; "next" is the time to first text of a prompt sent while the fault lasted."""
     lines = [
         "| Fault | rounds | answers | exact | differing | lost | endless | ended twice "
-        "| gap p50 ms | p99 | max |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| gap p50 ms | p99 | max | next p50 ms | p99 | max |",
+        "|---|" + 13 * "---:|",
     ]
     for fault, tally in sorted(tallies.items(), key=lambda item: str(item[0])):
-        gaps = tally.gaps_ms or [0]
+        gaps, nexts = tally.gaps_ms or [0], tally.next_ms or [0]
         cells = (
             tally.rounds, tally.answers, tally.exact, tally.differing, tally.lost, tally.endless,
             tally.doubled, quantile(gaps, 0.5), quantile(gaps, 0.99), max(gaps),
+            quantile(nexts, 0.5), quantile(nexts, 0.99), max(nexts),
         )  # fmt: skip
         lines.append(f"| {fault} | " + " | ".join(map(str, cells)) + " |")
     total = sum(tally.rounds for tally in tallies.values())

@@ -40,7 +40,8 @@ class Seen:
 @dataclass
 class Story:
     """One run as one viewer saw it; `after` is where it joined, `connections` how many it took,
-    `troubles` what went wrong meanwhile: refusals, and connections that broke."""
+    `troubles` what went wrong meanwhile: refusals, and connections that broke; `asked_s` is when
+    the prompt was sent for the first time (monotonic seconds)."""
 
     chat_id: str
     run_id: str
@@ -48,6 +49,7 @@ class Story:
     events: list[Seen] = field(default_factory=list)
     connections: int = 0
     troubles: list[str] = field(default_factory=list)
+    asked_s: float = 0.0
 
     @property
     def text(self) -> str:
@@ -86,6 +88,12 @@ class Story:
         times = [event.at_s for event in self.events]
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
         return round(1000 * max(gaps, default=0.0))
+
+    @property
+    def first_ms(self) -> int:
+        """From the moment of asking, refusals included, to the first text."""
+        first = (event.at_s for event in self.events if event.kind == "message.delta")
+        return round(1000 * (next(first, self.asked_s) - self.asked_s))
 
     @property
     def duration_ms(self) -> int:
@@ -130,14 +138,16 @@ class Person:
         body = {"content": content, "maxTokens": max_tokens, "temperature": 0}
         return await self._http.post(f"/chats/{chat_id}/messages", json=body)
 
-    async def ask(self, content: str, max_tokens: int, *, stay: bool = True) -> Story:
-        """Send a prompt in a chat of its own, again while it is refused for the moment, and
-        return once it is accepted.
+    async def ask(
+        self, content: str, max_tokens: int, *, stay: bool = True, chat_id: str = ""
+    ) -> Story:
+        """Send a prompt in a chat of its own (or in `chat_id`), again while it is refused for the
+        moment, and return once it is accepted.
 
         The answer to the POST is the stream, which is followed in the background to the end,
         over as many connections as it takes. Without `stay` the client leaves after the head.
         """
-        chat_id = await self.chat()
+        chat_id = chat_id or await self.chat()
         body = {"content": content, "maxTokens": max_tokens, "temperature": 0}
         accepted: asyncio.Future[Story] = asyncio.get_running_loop().create_future()
         self._group.create_task(self._ask(chat_id, body, accepted, stay=stay))
@@ -151,12 +161,12 @@ class Person:
         *,
         stay: bool,
     ) -> None:
-        deadline = time.monotonic() + ANSWER_S
+        asked_s = time.monotonic()
         troubles: list[str] = []
         while not accepted.done():
-            require(time.monotonic() < deadline, "nobody accepts a prompt")
+            require(time.monotonic() < asked_s + ANSWER_S, "nobody accepts a prompt")
             try:
-                await self._first(chat_id, body, accepted, stay=stay)
+                await self._first(chat_id, body, accepted, asked_s, stay=stay)
             except httpx.HTTPError as error:
                 troubles.append(_named(error))
                 await asyncio.sleep(RETRY_S)
@@ -169,6 +179,7 @@ class Person:
         chat_id: str,
         body: dict[str, Any],
         accepted: asyncio.Future[Story],
+        asked_s: float,
         *,
         stay: bool,
     ) -> None:
@@ -176,7 +187,7 @@ class Person:
         path = f"/chats/{chat_id}/messages"
         async with self._http.stream("POST", path, json=body, headers=head) as response:
             await _taken(response)
-            story = Story(chat_id, response.headers["x-run-id"])
+            story = Story(chat_id, response.headers["x-run-id"], asked_s=asked_s)
             accepted.set_result(story)
             if stay:
                 await _read(response, story)

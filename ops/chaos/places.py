@@ -31,7 +31,7 @@ def running_stack(
         host = disk = nats = None
         if place == "two hosts":
             host = around.enter_context(network_host())
-            words = (*words, "--affinity", "off")
+            words = (*words, "--affinity", "off", "--standby", "no")  # who stands by is far away
         elif place == "small disk":
             folder = disk = around.enter_context(small_disk(folder / "disk", _DISK_MB))
         if host is not None or nats_nodes > 1:

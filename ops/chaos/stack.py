@@ -123,22 +123,24 @@ class RunningStack:
         listener: socket.socket | None = None,
     ) -> "subprocess.Popen[bytes]":
         """Start one more actor of a role, with the stack's own settings and `more` words, the
-        command after `prefix`; it belongs to the caller. An edge listens at `listener`."""
+        command after `prefix`; it belongs to the caller, and logs where the stack's own do. An
+        edge listens at `listener`."""
         known = {setting.flag for setting in flags_of(role)}
         pairs = zip(self._words[::2], self._words[1::2], strict=True)
         words = [word for flag, value in pairs if flag in known for word in (flag, value)]
         home = ("--home", str(self.home), "--id", actor_id)
         held = () if listener is None else (listener.fileno(),)
         environ = {VARIABLE: str(listener.fileno())} if listener is not None else {}
-        return subprocess.Popen(
-            [*prefix, sys.executable, "-m", "ops.cli", role, *home, *words, *more],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=_ROOT,
-            env=os.environ | environ,
-            pass_fds=held,
-            process_group=0,
-        )
+        with (self.home / "logs" / f"{actor_id}.log").open("ab") as log:
+            return subprocess.Popen(
+                [*prefix, sys.executable, "-m", "ops.cli", role, *home, *words, *more],
+                stdout=log,
+                stderr=log,
+                cwd=_ROOT,
+                env=os.environ | environ,
+                pass_fds=held,
+                process_group=0,
+            )
 
     def ask(self, *words: str) -> Any:
         """Return what a command prints with --json."""

@@ -109,13 +109,15 @@ class Typist:
         raise BenchFailed("The stream of an answer ended without an event that says how.")
 
     def _kill(self, role: str) -> None:
-        """Kill the process of a role of this stack, as it comes."""
+        """Kill a process of a role of this stack."""
+        found = []
         for process in psutil.Process().children(recursive=True):
             try:
                 words = process.cmdline()
             except psutil.Error:
                 continue
             if role in words and str(self._home) in words:
-                process.kill()
-                self._kills += 1
-                return
+                found.append(process)
+        if found:
+            self._rng.choice(found).kill()
+            self._kills += 1

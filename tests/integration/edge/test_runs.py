@@ -19,7 +19,7 @@ RUN = "run_" + "0" * 26
 
 @pytest.fixture
 def edge_settings() -> dict[str, Any]:
-    return {"submit_timeout_s": 0.6, "command_margin_s": 0.1, "cancel_wait_s": 0.3}
+    return {"submit_timeout_s": 0.6, "command_margin_s": 0.1, "cancel_wait_s": 1.0}
 
 
 async def test_prompt_is_accepted_with_where_to_follow_it(stack: EdgeStack) -> None:

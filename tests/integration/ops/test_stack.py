@@ -42,7 +42,8 @@ def test_ready_is_said_after_every_part_and_names_the_simulation(stack: RunningS
     lines = stack.said.splitlines()
     assert lines[-1] == f"ready {stack.url}"
     assert "simulated engine" in lines[-2]
-    for name in ("nats", "session", "scheduler", "summarizer", "gpu-1", "gpu-2", "edge"):
+    twice = [f"{role}-{n}" for role in ("session", "scheduler", "gpu") for n in (1, 2)]
+    for name in ("nats", *twice, "summarizer", "edge"):
         assert any(line.startswith(name) and " ready" in line for line in lines), name
 
 
