@@ -32,7 +32,7 @@ LEASE_TTL_S = 2.0
 
 _LOOK_AGAIN_S = 1.0
 _WITHDRAW_AGAIN_S = 0.1
-_SPREAD = 8
+_SPREAD = 16
 """Renewals come up to this part of the time to live sooner than need be, a key always alike."""
 
 _NONCE_BYTES = 8

@@ -1,11 +1,12 @@
 """A lease, decided without I/O: when to write, when to believe, when to stop believing.
 
 The server lets a key expire `ttl_ms` after it stored the last write, which is never before
-that write was sent. The owner renews after a third of that time, or `early_ms` sooner, and
-stops believing after two thirds counted from the *sending* of its last confirmed write; so it
-has stopped before anybody else can own the key, as long as its monotonic clock runs within half
-of true speed. A paused process may wake up believing: what it then writes is fenced elsewhere,
-by its epoch.
+that write was sent. The owner renews after a fifth of that time, or `early_ms` sooner, and stops
+believing after two thirds counted from the *sending* of its last confirmed write; so it has
+stopped before anybody else can own the key, as long as its monotonic clock runs within half of
+true speed. A paused process may wake up believing: what it then writes is fenced elsewhere, by
+its epoch. An owner that is heard but hears nothing renews once more before it stops believing,
+and nobody has the key until that renewal has run out as well: hence a fifth, no third.
 """
 
 from dataclasses import dataclass
@@ -93,13 +94,13 @@ class LeaseMachine:
     Args:
         value: what the key holds while it is ours; unique to this contender's life.
         ttl_ms: the time to live that each write asks for, ≥ 1000.
-        early_ms: how much sooner than need be it renews, 0 ≤ `early_ms` < `ttl_ms` / 3.
+        early_ms: how much sooner than need be it renews, 0 ≤ `early_ms` < `ttl_ms` / 5.
     """
 
     def __init__(self, value: bytes, ttl_ms: int, early_ms: int = 0) -> None:
         self._value = value
         self._ttl_ms = ttl_ms
-        self._renew_ms = ttl_ms // 3 - early_ms
+        self._renew_ms = ttl_ms // 5 - early_ms
         self._phase: Literal["wanting", "held", "over"] = "wanting"
         self._revision = 0
         self._confirmed_ms = 0

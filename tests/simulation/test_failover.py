@@ -5,6 +5,9 @@ import logging
 import pytest
 import structlog
 
+from actors.runtime import partition_machine
+from actors.runtime.lease import Lease
+from actors.runtime.partitions import PartitionOwner
 from tests.simulation.failover import LIMIT_S, play
 
 SEEDS = 60
@@ -36,3 +39,19 @@ def test_another_host_takes_over_within_the_promised_time(first: int) -> None:
 @pytest.mark.parametrize("seed", FOUND)
 def test_seed_that_took_too_long_is_kept(seed: int) -> None:
     kept(seed)
+
+
+def test_lease_that_nobody_withdraws_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def leave_it(_: Lease) -> None: ...
+
+    monkeypatch.setattr(Lease, "withdraw", leave_it)
+    assert play(161).gap_s > LIMIT_S
+
+
+def test_host_that_takes_partitions_too_early_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def leave(owner: PartitionOwner, partition: int, _: Lease) -> None:
+        await owner._on_lost(partition)
+
+    monkeypatch.setattr(PartitionOwner, "_leave", leave)
+    monkeypatch.setattr(partition_machine, "GRACE_MS", 4_000)
+    assert play(117).gap_s > LIMIT_S
