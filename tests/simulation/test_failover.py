@@ -45,7 +45,7 @@ def test_lease_that_nobody_withdraws_is_noticed(monkeypatch: pytest.MonkeyPatch)
     async def leave_it(_: Lease) -> None: ...
 
     monkeypatch.setattr(Lease, "withdraw", leave_it)
-    assert play(161).gap_s > LIMIT_S
+    assert play(346).gap_s > LIMIT_S
 
 
 def test_host_that_takes_partitions_too_early_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
