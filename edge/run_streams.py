@@ -65,21 +65,15 @@ class RunStreams:
         held: AsyncExitStack,
         arrived_s: float,
     ) -> ASGIApp:
-        """Return the stream of a run that was accepted just now; `held` closes the reader. A
-        client learns the run's id from the head: it may stop the run before its first event."""
-        run_id = accepted.run_id
-        headers = (
-            (b"x-run-id", run_id.encode()),
-            (b"x-message-id", accepted.answer_id.encode()),
-        )
+        """Return the stream of a run that was accepted just now; `held` closes the reader."""
         return _RunStream(
             self,
             chat_id=chat_id,
-            run_id=run_id,
+            run_id=accepted.run_id,
+            answer_id=accepted.answer_id,
             after=0,
             reader=reader,
             held=held,
-            headers=headers,
             arrived_s=arrived_s,
         )
 
@@ -101,6 +95,7 @@ class RunStreams:
             self,
             chat_id=run.chat_id,
             run_id=run.run_id,
+            answer_id=run.answer_id,
             after=after,
             reader=reader,
             held=held,
@@ -122,7 +117,9 @@ class RunStreams:
         answer = await self._history.message(run.chat_id, run.answer_id)
         if not events_from_history(run, answer, after):
             return EmptyReply(204)
-        return _RunStream(self, chat_id=run.chat_id, run_id=run.run_id, after=after)
+        return _RunStream(
+            self, chat_id=run.chat_id, run_id=run.run_id, answer_id=run.answer_id, after=after
+        )
 
     def open(self, receive: Receive, send: Send, ping: bytes) -> Stream:
         """Return the response's stream."""
@@ -150,7 +147,8 @@ class RunStreams:
 
 
 class _RunStream:
-    """The answer to one client (an ASGI application)."""
+    """The answer to one client (an ASGI application). Its head names run and message: a client
+    may stop the run before its first event, and learns which run its idempotency key has."""
 
     __slots__ = (
         "_after",
@@ -170,10 +168,10 @@ class _RunStream:
         *,
         chat_id: str,
         run_id: str,
+        answer_id: str,
         after: int | None,
         reader: LogReader | None = None,
         held: AsyncExitStack | None = None,
-        headers: tuple[tuple[bytes, bytes], ...] = (),
         arrived_s: float | None = None,
         ended: bool = False,
     ) -> None:
@@ -184,7 +182,10 @@ class _RunStream:
         self._after = after
         self._reader = reader
         self._held = held or AsyncExitStack()
-        self._headers = headers
+        self._headers = (
+            (b"x-run-id", run_id.encode()),
+            (b"x-message-id", answer_id.encode()),
+        )
         self._arrived_s = arrived_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002

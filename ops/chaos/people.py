@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -118,6 +119,16 @@ class Story:
         return self
 
 
+@dataclass(frozen=True)
+class _Prompt:
+    """What is sent until it is taken, and since when (monotonic seconds)."""
+
+    chat_id: str
+    body: dict[str, Any]
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+    asked_s: float = field(default_factory=time.monotonic)
+
+
 class Person:
     """A guest with any number of chats, at one edge or, with the same token, at another."""
 
@@ -135,38 +146,31 @@ class Person:
 
     async def post(self, chat_id: str, content: str, max_tokens: int) -> httpx.Response:
         """Send a prompt without a stream; return whatever the edge says."""
-        body = {"content": content, "maxTokens": max_tokens, "temperature": 0}
+        body = _body(content, max_tokens)
         return await self._http.post(f"/chats/{chat_id}/messages", json=body)
 
     async def ask(
         self, content: str, max_tokens: int, *, stay: bool = True, chat_id: str = ""
     ) -> Story:
         """Send a prompt in a chat of its own (or in `chat_id`), again while it is refused for the
-        moment, and return once it is accepted.
+        moment, and return once it is accepted. It has one idempotency key, as the page gives
+        it: who is refused can't know whether it was stored.
 
         The answer to the POST is the stream, which is followed in the background to the end,
         over as many connections as it takes. Without `stay` the client leaves after the head.
         """
-        chat_id = chat_id or await self.chat()
-        body = {"content": content, "maxTokens": max_tokens, "temperature": 0}
+        prompt = _Prompt(chat_id or await self.chat(), _body(content, max_tokens))
         accepted: asyncio.Future[Story] = asyncio.get_running_loop().create_future()
-        self._group.create_task(self._ask(chat_id, body, accepted, stay=stay))
+        self._group.create_task(self._ask(prompt, accepted, stay=stay))
         return await accepted
 
-    async def _ask(
-        self,
-        chat_id: str,
-        body: dict[str, Any],
-        accepted: asyncio.Future[Story],
-        *,
-        stay: bool,
-    ) -> None:
-        asked_s = time.monotonic()
+    async def _ask(self, prompt: _Prompt, accepted: asyncio.Future[Story], *, stay: bool) -> None:
         troubles: list[str] = []
         while not accepted.done():
-            require(time.monotonic() < asked_s + ANSWER_S, "nobody accepts a prompt")
+            late = time.monotonic() > prompt.asked_s + ANSWER_S
+            require(not late, "nobody accepts a prompt")
             try:
-                await self._first(chat_id, body, accepted, asked_s, stay=stay)
+                await self._first(prompt, accepted, stay=stay)
             except httpx.HTTPError as error:
                 troubles.append(_named(error))
                 await asyncio.sleep(RETRY_S)
@@ -174,20 +178,13 @@ class Person:
         if stay:
             await self._until_end(accepted.result())
 
-    async def _first(
-        self,
-        chat_id: str,
-        body: dict[str, Any],
-        accepted: asyncio.Future[Story],
-        asked_s: float,
-        *,
-        stay: bool,
-    ) -> None:
-        head = {"Accept": "text/event-stream"}
-        path = f"/chats/{chat_id}/messages"
-        async with self._http.stream("POST", path, json=body, headers=head) as response:
+    async def _first(self, prompt: _Prompt, accepted: asyncio.Future[Story], *, stay: bool) -> None:
+        head = {"Accept": "text/event-stream", "Idempotency-Key": prompt.key}
+        path = f"/chats/{prompt.chat_id}/messages"
+        async with self._http.stream("POST", path, json=prompt.body, headers=head) as response:
             await _taken(response)
-            story = Story(chat_id, response.headers["x-run-id"], asked_s=asked_s)
+            run_id = response.headers["x-run-id"]
+            story = Story(prompt.chat_id, run_id, asked_s=prompt.asked_s)
             accepted.set_result(story)
             if stay:
                 await _read(response, story)
@@ -278,6 +275,10 @@ class Person:
     async def readiness(self) -> int:
         """Return the status of `/readyz`."""
         return (await self._http.get("/readyz")).status_code
+
+
+def _body(content: str, max_tokens: int) -> dict[str, Any]:
+    return {"content": content, "maxTokens": max_tokens, "temperature": 0}
 
 
 def _closed(error: httpx.HTTPError) -> bool:

@@ -103,6 +103,8 @@ async def test_regeneration_streams_as_a_prompt_does(stack: EdgeStack) -> None:
     accepted = await answered(stack, {**me, "Idempotency-Key": "again"}, again, "two")
     async with stack.client.stream("POST", again, json={}, headers=key) as answer:
         events = await SseReader(answer).rest()
+    named = (answer.headers["x-run-id"], answer.headers["x-message-id"])
+    assert named == (accepted["runId"], accepted["messageId"])
     assert events[-1].data["type"] == "run.completed"
     assert events[-1].data["messageId"] == accepted["messageId"]
     assert len(stack.peers.submitted) == 3
