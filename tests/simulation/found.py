@@ -23,9 +23,10 @@ def _stopped_host(seed: int, stopped: Disaster) -> Story:
 
 
 REFUSED_BY_A_STOPPED_HOST = tuple(
-    _stopped_host(seed, Disaster(0.25, "halt", host, 4.4, calls=2))
-    for seed in range(1, 60)
-    for host in ("session_a", "session_b")
+    _stopped_host(seed, Disaster(0.25, "halt", "session_b", lasts_s, calls=calls))
+    for seed in (10, 8, 30, *range(31, 60))
+    for lasts_s in (3.0, 3.5)
+    for calls in (5, 8)
 )
 """A host went on where it was stopped, and refused a prompt that its successor ran."""
 
