@@ -4,7 +4,8 @@ or another host, need not wait until they run out."""
 import asyncio
 from collections.abc import Sequence
 
-from actors.runtime.lease import LEASE_TTL_S, release_for_dead
+from actors.runtime.lease import release_for_dead
+from actors.runtime.lease_machine import LEASE_TTL_S
 from actors.runtime.partitions import SESSION_KEYS, SUMMARIZER_KEYS, LeaseKeys
 from contracts.ports.bus import Bus
 from contracts.subjects import SESSION_PARTITIONS, scheduler_lease

@@ -5,6 +5,7 @@ import os
 
 from actors.runtime import metrics
 from actors.runtime.lease_machine import (
+    LEASE_TTL_S,
     Conflict,
     Delete,
     Held,
@@ -26,9 +27,6 @@ from contracts.errors import BadMessage, BusUnavailable, WrongSequence
 from contracts.ids import partition_of
 from contracts.ports.bus import Bus, LeaseEntry, Subscription
 from contracts.ports.clock import Clock
-
-LEASE_TTL_S = 2.0
-"""A dead owner is replaced after at most this and a moment."""
 
 _LOOK_AGAIN_S = 1.0
 _WITHDRAW_AGAIN_S = 0.1

@@ -14,6 +14,10 @@ from typing import Literal
 
 from contracts.errors import IllegalMessage
 
+LEASE_TTL_S = 2.0
+"""Of every lease. A dead owner is replaced after at most this, the renewal that it was about to
+make, and up to 0.3 s in which the server lets keys expire together: 2.8 s."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from actors.runtime.lease import LEASE_TTL_S, Lease, lease_value
+from actors.runtime.lease import Lease, lease_value
+from actors.runtime.lease_machine import LEASE_TTL_S
 from actors.runtime.partition_machine import (
     Acquire,
     Gained,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from actors.runtime.lease_machine import LEASE_TTL_S
 from actors.scheduler.costs import Costs
 
 Measure = Literal["cap", "downgrade", "defer", "shed"]
@@ -136,5 +137,5 @@ class SchedulerConfig:
     reader_silent_ms: int = 10_000
     early_cancels_max: int = 10_000
     status_ms: int = 500
-    lease_ttl_s: float = 2.0
+    lease_ttl_s: float = LEASE_TTL_S
     default_service_ms: int = 4_000

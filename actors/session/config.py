@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from actors.runtime.lease_machine import LEASE_TTL_S
 from contracts.ports.text import TextCodec
 
 
@@ -64,7 +65,7 @@ class SessionConfig:
 
     models: Mapping[str, ModelContext] = field(default_factory=dict)
     default_model: str = ""
-    lease_ttl_s: float = 3.0
+    lease_ttl_s: float = LEASE_TTL_S
     messages_loaded: int = 200
     messages_max: int = 4_000
     fold_again_ms: int = 60_000

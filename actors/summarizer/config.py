@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from actors.runtime.lease_machine import LEASE_TTL_S
 from contracts.ports.text import TextCodec
 
 EXCHANGES_MAX = 6
@@ -49,4 +50,4 @@ class SummarizerConfig:
     patience_ms: int = 600_000
     retry_ms: int = 1_000
     folds_max: int = 4
-    lease_ttl_s: float = 3.0
+    lease_ttl_s: float = LEASE_TTL_S

@@ -45,6 +45,7 @@ from contracts.log import LogEntry
 from contracts.ports.bus import Fence
 from contracts.scheduling import StartRun
 from contracts.session import SubmitPrompt
+from tests.simulation.found import CUT_IN_A_CHARACTER
 from tests.simulation.story import Story
 
 Change = tuple[object, str, Any]
@@ -405,7 +406,12 @@ def _short_snapshot(original: Any) -> Any:
     return snapshot
 
 
-@bug("a cancelled answer may end in half a character", AnswerText, "finish")
+@bug(
+    "a cancelled answer may end in half a character",
+    AnswerText,
+    "finish",
+    CUT_IN_A_CHARACTER,
+)
 def _half_character(original: Any) -> Any:
     def finish(self: Any, *, cut: bool = False) -> str:
         del cut

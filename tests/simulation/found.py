@@ -76,3 +76,18 @@ WOKEN_TOO_LATE = tuple(
 )
 """Both workers were stopped for longer than a log is kept, one of them with a run of which it was
 told that nobody had begun it; by then another had, and was dropped."""
+
+CUT_IN_A_CHARACTER = tuple(
+    Story(
+        seed=1,
+        faulty_s=4.0,
+        eos_every=0,
+        step_ms=20,
+        weather=(),
+        people=((Prompted(0.6, words, 60, stopped_after_s=stopped_ms / 1000),),),
+        disasters=(),
+    )
+    for words, first_ms in (("hello", 880), ("prompt 815" + 5 * " and more", 100))
+    for stopped_ms in range(first_ms, first_ms + 60, 5)
+)
+"""A stop came between the tokens of one character."""

@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from tests.simulation.found import (
+    CUT_IN_A_CHARACTER,
     REFUSED_BY_A_STOPPED_HOST,
     REFUSED_BY_THE_NEXT_OWNER,
     STOPPED_TWICE,
@@ -79,7 +80,13 @@ def test_seed_that_found_something_holds(seed: int) -> None:
 
 @pytest.mark.parametrize(
     "stories",
-    [REFUSED_BY_A_STOPPED_HOST, REFUSED_BY_THE_NEXT_OWNER, STOPPED_TWICE, WOKEN_TOO_LATE],
+    [
+        REFUSED_BY_A_STOPPED_HOST,
+        REFUSED_BY_THE_NEXT_OWNER,
+        STOPPED_TWICE,
+        WOKEN_TOO_LATE,
+        CUT_IN_A_CHARACTER,
+    ],
 )
 def test_stories_that_found_something_hold(stories: tuple[Story, ...]) -> None:
     for story in stories[:_TOLD]:
