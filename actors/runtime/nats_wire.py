@@ -6,7 +6,8 @@ costs most on the hot path and what is unsound there:
 - a message goes straight to its handler: no queue, no task, no parsed headers a subscription;
 - a command goes straight to the transport, so that a PING really follows what was sent before
   it (nats-py writes the PING past its own buffer, and `flush` then proves nothing);
-- nothing is buffered for later while disconnected: the sender is told at once;
+- nothing is buffered for later while disconnected: the sender is told at once, also between the
+  loop's closing of a connection and the turn in which the client hears of it;
 - a server that is out of reach without a word (a cut network, a dead machine) is noticed within
   seconds, and nothing more is waited for on that connection;
 - any error of the server's but a refused permission makes it reconnect, instead of closing.
@@ -100,14 +101,14 @@ class _RoutedClient(Client):
             await super()._process_pong()
 
     async def _send_command(self, cmd: bytes, priority: bool = False) -> None:
-        if self._status == Client.CONNECTED and not self._pending:
+        if self._open and not self._pending:
             self._transport.write(cmd)  # type: ignore[union-attr]
         else:
             await super()._send_command(cmd, priority)
 
     def write(self, command: bytes) -> None:
         """Send a whole command now. Raises BusUnavailable: nothing was sent."""
-        if not self.ready or self._status != Client.CONNECTED or self._pending:
+        if not self.usable or self._pending:
             metrics.bus_unsent.inc()
             raise BusUnavailable("disconnected")
         writer = self._writer()
@@ -115,6 +116,16 @@ class _RoutedClient(Client):
             metrics.bus_unsent.inc()
             raise BusUnavailable("the connection is congested")
         writer.write(command)
+
+    @property
+    def usable(self) -> bool:
+        """Whether what is written now is sent to a server that was prepared."""
+        return self.ready and self._open
+
+    @property
+    def _open(self) -> bool:
+        # The loop closes a connection before nats-py is told; uvloop's then raises RuntimeError.
+        return self._status == Client.CONNECTED and not self._writer().transport.is_closing()
 
     @property
     def next_sid(self) -> int:
@@ -137,7 +148,7 @@ class Wire:
     @property
     def connected(self) -> bool:
         """True while the server is reachable."""
-        return self.client.ready and bool(self.client.is_connected)
+        return self.client.usable
 
     async def open(
         self, servers: list[str], name: str, timeout_s: float, inbox_prefix: str = "_INBOX"

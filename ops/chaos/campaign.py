@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import httpx
 
@@ -54,6 +54,11 @@ class Tally:
         """Whether every answer of every round was exact."""
         return self.exact == self.answers
 
+    def add(self, other: "Tally") -> None:
+        """Count what the other counted, too."""
+        for name in (counted.name for counted in fields(self)):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 class Campaign:
     """Rounds against one stack, added to `tallies`."""
@@ -83,9 +88,8 @@ class Campaign:
                 self._expected[prompt] = story.text
 
     async def round(self, fault: Fault) -> Tally:
-        """Let one fault happen under load, and take stock."""
-        tally = self._tallies.setdefault(fault, Tally())
-        tally.rounds += 1
+        """Let one fault happen under load, and return what became of this round."""
+        tally = Tally(rounds=1)
         try:
             await back(self._stack)
             async with (
@@ -114,6 +118,7 @@ class Campaign:
             tally.endless += 1
             tally.answers += 1
             tally.stories.append(_first(failures))
+        self._tallies.setdefault(fault, Tally()).add(tally)
         return tally
 
     @staticmethod

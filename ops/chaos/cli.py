@@ -170,7 +170,7 @@ async def _rounds(campaign: Campaign, faults: Sequence[Fault], say: Callable[[st
     for number, fault in enumerate(faults, 1):
         tally = await campaign.round(fault)
         gap = f", gap {tally.gaps_ms[-1]} ms" if tally.gaps_ms else ""
-        state = "exact" if tally.clean else f"NOT CLEAN: {tally.stories[-1:]}"
+        state = "exact" if tally.clean else f"NOT CLEAN: {'; '.join(tally.stories)}"
         say(f"{number}/{len(faults)} {fault}: {state}{gap}")
 
 

@@ -13,6 +13,7 @@ from edge.listening import listen
 from ops.chaos.network_host import NoNamespaces
 from ops.chaos.operator import PATIENCE_S, Operator
 from ops.chaos.stack import RunningStack
+from ops.chaos.verdict import require
 from ops.setting_table import Role
 
 _TAKEN_OVER_S = 3.0
@@ -35,7 +36,8 @@ async def far_actor(stack: RunningStack, role: Role, operator: Operator) -> Asyn
     not cut off with it. Each has a name of its own: one that is lost again and again would be
     given nothing more (quarantine).
 
-    Raises NoNamespaces: the stack has no other host; TimeoutError: the actor does not come.
+    Raises NoNamespaces: the stack has no other host; Broken: the actor ended, which a cut network
+    is no reason for; TimeoutError: it does not come.
     """
     if stack.host is None:
         raise NoNamespaces("this stack has one host")
@@ -48,21 +50,23 @@ async def far_actor(stack: RunningStack, role: Role, operator: Operator) -> Asyn
             edges = (f"http://127.0.0.1:{listener.getsockname()[1]}", stack.url)
         process = stack.beside(role, name, prefix=stack.host.prefix, listener=listener)
         try:
-            await _until_there(operator, name)
+            await _until_there(operator, name, process)
             if role == "scheduler":
                 await _until_active(operator, name)
             yield FarActor(name, edges)
-            await _until_there(operator, name)
+            await _until_there(operator, name, process)
         finally:
             await asyncio.to_thread(_end, process)
 
 
-async def _until_there(operator: Operator, name: str) -> None:
+async def _until_there(operator: Operator, name: str, process: "subprocess.Popen[bytes]") -> None:
     """Return when an actor of this name takes part, and has the share that it will have."""
     before = state = ""
     async with asyncio.timeout(PATIENCE_S):
         while not state or state != before or state.startswith(("0/", "starting")):
             before = state
+            ended = process.poll()
+            require(ended is None, f"{name} ended, with code {ended}")
             actors = await operator.actors()  # takes longer than they take to say something new
             state = next((actor.state for actor in actors if actor.id == name), "")
 

@@ -94,6 +94,25 @@ async def test_connections_lost_as_soon_as_they_are_made_are_made_again(
     assert await bus.append("q.a", b"1") == 1
 
 
+async def test_whatever_is_sent_while_a_lost_connection_is_noticed_is_refused(
+    bus: NatsBus,
+) -> None:
+    await bus.declare(QUEUE)
+    sent: list[asyncio.Task[Any]] = []
+
+    async def publish() -> None:
+        bus.publish("news", b"lost")
+
+    bus._wire.client._writer().transport.abort()
+    # The loop closes the connection in a turn of its own, before any reader is told.
+    while bus._wire.client.is_connected:
+        asked = (publish(), bus.append("q.a", b"lost"), bus.subscribe("more", print))
+        sent.extend(asyncio.create_task(each) for each in asked)
+        await asyncio.sleep(0)
+    said = await asyncio.gather(*sent, return_exceptions=True)
+    assert {type(error) for error in said} == {BusUnavailable}
+
+
 async def test_append_in_flight_when_the_server_dies_ends_at_once(
     node: NatsNode, bus: NatsBus
 ) -> None:
