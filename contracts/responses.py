@@ -56,6 +56,11 @@ class SubmitResponse(Tagged, tag="submit_response"):
         """The id under which it is sent, in the place of a chat's."""
         return self.record.response_id
 
+    @property
+    def submitted_at_ms(self) -> int:
+        """When it was asked for, as in `SubmitPrompt`."""
+        return self.record.created_at_ms
+
 
 ResponseCommand = SubmitResponse | CancelRun | RunFinished
 

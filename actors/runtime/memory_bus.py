@@ -50,6 +50,11 @@ class _MemoryDelivery:
         self.consumer.ack(self.stored.seq)
         self.server.pump(self.consumer)
 
+    async def ack_sync(self, *, timeout_s: float = 2.0) -> None:
+        if not self.consumer.stream.led:
+            raise BusTimeout(f"nobody leads the stream, for {timeout_s} s")
+        self.ack()
+
 
 class MemoryBus:
     """A client of a `MemoryServer`; implements the bus port."""

@@ -155,6 +155,11 @@ class _NatsDelivery:
         except BusUnavailable:
             metrics.bus_unsent.inc()
 
+    async def ack_sync(self, *, timeout_s: float = 2.0) -> None:
+        _, headers = await self._wire.ask(self._reply, b"+ACK", timeout_s=timeout_s)
+        if headers and status_of(headers) == 503:
+            raise BusUnavailable("nobody leads the consumer")
+
 
 class DurableConsumer(_PushConsumer):
     """The one receiver of a durable consumer, until another takes it over."""

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -21,6 +21,7 @@ from actors.session.state import Command, EmbedTurns, SessionMessage, Tick, Turn
 from contracts.codec import decode
 from contracts.errors import (
     BadMessage,
+    BusUnavailable,
     HistoryUnavailable,
     IllegalMessage,
     InvariantBroken,
@@ -194,13 +195,10 @@ class SessionHost:
         self._wake(session)
 
     def _takes_when_full(self, session: _Session, body: AnyCommand, delivery: Delivery) -> bool:
-        """Whether a full inbox takes one command more; if not, the command is answered for.
-
-        A refused prompt is not acknowledged, because an earlier owner may have stored it: it
-        comes again with the next owner, for whom it is a known run or too late."""
+        """Whether a full inbox takes one command more; if not, the command is seen to."""
         match body:
             case SubmitPrompt() | SubmitResponse():
-                self._reject(body, Problem(code="rate_limited", detail="Too many prompts at once."))
+                self._in_background(self._turn_away(session, body, delivery))
                 return False
             case CancelRun():
                 waiting = (m.body for m in session.inbox if isinstance(m, Command))
@@ -210,6 +208,20 @@ class SessionHost:
                 return len(session.inbox) < 2 * self._config.mailbox_max
             case RunFinished():
                 return True
+
+    async def _turn_away(
+        self, session: _Session, submit: SubmitPrompt | SubmitResponse, delivery: Delivery
+    ) -> None:
+        """Refuse a prompt for which there is no room, as soon as it comes to nobody any more. One
+        that an earlier owner may have stored stays, unanswered: it comes again."""
+        if submit.submitted_at_ms < self._gained_ms.get(self._partition(session.chat_id), 0):
+            return
+        try:
+            await delivery.ack_sync()
+        except BusUnavailable:
+            return
+        if self._owns(session):
+            self._reject(submit, Problem(code="rate_limited", detail="Too many prompts at once."))
 
     def _reject(self, submit: SubmitPrompt | SubmitResponse, problem: Problem) -> None:
         tell(self._bus, submit.reply_to, PromptRejected(problem=problem))
@@ -295,8 +307,11 @@ class SessionHost:
                 session.inbox.append(result)
                 self._wake(session)
 
-        assert self._group is not None, "effects are performed while it runs"
-        task = self._group.create_task(work(), name=f"embed-{session.chat_id}")
+        self._in_background(work())
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None, "commands come while it runs"
+        task = self._group.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

@@ -16,6 +16,7 @@ BEFORE_QUEUE = (
     Phase.UNDERSTANDING,
     Phase.STORING,
     Phase.RESOLVING,
+    Phase.REFUSING,
 )
 
 _REFUSED_MAX = 64

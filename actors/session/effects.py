@@ -29,6 +29,7 @@ from actors.session.state import (
     AskCancel,
     AskKnown,
     CloseLog,
+    DeliveryId,
     Effect,
     EmbedQuery,
     EmbedTurns,
@@ -51,6 +52,8 @@ from actors.session.state import (
     RunLookedUp,
     SaveAnswer,
     SessionMessage,
+    Settle,
+    Settled,
     StepFailed,
     TerminalWritten,
     TurnsEmbedded,
@@ -123,6 +126,8 @@ class EffectRunner:
                 if held is not None:
                     held.ack()
                 return None
+            case Settle(run_id, deliveries):
+                return await self._settle(run_id, deliveries)
             case AskCancel(run_id, pool):
                 tell(self._bus, scheduler_requests(pool), CancelQueued(run_id=run_id))
                 return None
@@ -143,6 +148,18 @@ class EffectRunner:
                 return await self._bus_step(effect)
             case StoreResponse() | SaveResponse() | DropResponse():
                 return await self._response_step(effect)
+
+    async def _settle(
+        self, run_id: str, deliveries: tuple[DeliveryId, ...]
+    ) -> Settled | StepFailed:
+        try:
+            for delivery in deliveries:
+                if delivery in self.deliveries:
+                    await self.deliveries[delivery].ack_sync(timeout_s=_TRY_S)
+                    del self.deliveries[delivery]
+        except BusUnavailable:
+            return StepFailed(run_id)
+        return Settled(run_id, deliveries)
 
     async def _response_step(self, effect: ResponseEffect) -> ResponseMessage | StepFailed:
         history = self._history

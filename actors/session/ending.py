@@ -15,9 +15,11 @@ from actors.session.state import (
     Reply,
     RunClosed,
     SaveAnswer,
+    Settle,
+    Settled,
     WriteTerminal,
 )
-from contracts.errors import ErrorCode, Problem
+from contracts.errors import Problem
 from contracts.runs import RunOutcome
 from contracts.session import CancelReply, RunFinished
 
@@ -118,16 +120,29 @@ class Ending:
         )
         return (*(Reply(to, reply) for to in progress.waiting), *acknowledgements(progress))
 
-    def reject(self, progress: Progress, code: ErrorCode, detail: str) -> Effects:
-        """Refuse a prompt of which nothing was stored."""
-        assert progress.submit is not None
-        del self._conversation.runs[progress.run_id]
+    def reject(self, progress: Progress, problem: Problem) -> Effects:
+        """Refuse a prompt of which nothing was stored, as soon as it comes to nobody any more."""
+        progress.phase = Phase.REFUSING
+        progress.problem = problem
         if progress.prompt is not None:
             self._conversation.messages.remove(progress.prompt)
+        return self.settle(progress)
+
+    def settle(self, progress: Progress) -> Effects:
+        """Make sure of it, as often as it takes."""
+        return (Settle(progress.run_id, tuple(progress.submits)),)
+
+    def settled(self, progress: Progress, settled: Settled) -> Effects:
+        """The prompt comes to nobody any more: its client may hear that it was refused."""
+        progress.submits = [held for held in progress.submits if held not in settled.deliveries]
+        if progress.submits:
+            return self.settle(progress)
+        assert progress.submit is not None and progress.problem is not None
+        del self._conversation.runs[progress.run_id]
         if progress.branch:
             self._conversation.stale = True  # The path read for it is not the one shown.
         return (
-            self._conversation.refuse(progress.submit, Problem(code=code, detail=detail)),
+            self._conversation.refuse(progress.submit, progress.problem),
             *unknown_to(progress.waiting),
             *acknowledgements(progress),
         )

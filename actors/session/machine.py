@@ -35,6 +35,7 @@ from actors.session.state import (
     RunLookedUp,
     SaveAnswer,
     SessionMessage,
+    Settled,
     StepFailed,
     TerminalWritten,
     Tick,
@@ -134,6 +135,8 @@ class SessionMachine:
                     *self._titling.after(progress, now_ms),
                     *self._folding.after(progress, now_ms),
                 )
+            case Settled() if progress.phase is Phase.REFUSING:
+                return self._ending.settled(progress, message)
             case StepFailed():
                 return self._failed(progress, message, now_ms)
         return ()
@@ -181,7 +184,7 @@ class SessionMachine:
             assert progress.submit is not None
             no_effect = failure.certain or progress.phase is not Phase.STORING
             if no_effect and not progress.doubtful:
-                return self._ending.reject(progress, "unavailable", away)
+                return self._ending.reject(progress, Problem(code="unavailable", detail=away))
             progress.doubtful = True
             if now_ms > progress.submit.expires_at_ms:
                 progress.phase = Phase.RESOLVING
@@ -208,6 +211,8 @@ class SessionMachine:
                 return self._submitting.begin(progress, now_ms)
             case Phase.STORING:
                 return self._submitting.accept(progress)
+            case Phase.REFUSING:
+                return self._ending.settle(progress)
             case Phase.QUEUEING:
                 return self._submitting.enqueue(progress)
             case Phase.RUNNING:

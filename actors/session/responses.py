@@ -38,6 +38,8 @@ from actors.session.state import (
     RunEnqueued,
     RunKnown,
     SessionMessage,
+    Settle,
+    Settled,
     StepFailed,
     TerminalWritten,
     Tick,
@@ -66,6 +68,7 @@ class ResponseMachine:
         self._record = record
         self._phase = Phase.RESTING
         self._held = Held()
+        self._problem: Problem | None = None
         self._finished: RunFinished | None = None
         self._closed: RunClosed | None = None
         self._cancelling = False
@@ -112,6 +115,8 @@ class ResponseMachine:
             case ResponseDropped() if self._phase is Phase.DROPPING:
                 self._record = None
                 return self._reject(Problem(code="at_capacity", detail="The queue is full."))
+            case Settled() if self._phase is Phase.REFUSING:
+                return self._settled(message)
             case RunClosed() if self._phase is Phase.CLOSING:
                 return self._closed_by(message, now_ms)
             case ResponseSaved() if self._phase is Phase.SAVING:
@@ -180,13 +185,28 @@ class ResponseMachine:
         return tuple(effects)
 
     def _reject(self, problem: Problem) -> Effects:
+        """Refuse what waits, as soon as it comes to nobody any more."""
+        self._phase = Phase.REFUSING
+        self._problem = problem
+        return self._settle()
+
+    def _settle(self) -> Effects:
+        submits = self._held.submits
+        return (Settle(submits[0][0].spec.run_id, tuple(delivery for _, delivery in submits)),)
+
+    def _settled(self, settled: Settled) -> Effects:
+        """Their clients may hear that they were refused; what came meanwhile is refused next."""
+        assert self._problem is not None
+        rejected = PromptRejected(problem=self._problem)
+        gone, self._held.submits = (
+            [held for held in self._held.submits if (held[1] in settled.deliveries) is known]
+            for known in (True, False)
+        )
+        told = tuple(Reply(submit.reply_to, rejected) for submit, _ in gone)
+        if self._held.submits:
+            return (*told, *self._settle())
         self._phase = Phase.RESTING
-        effects: list[Effect | ResponseEffect] = []
-        for submit, delivery in self._held.submits:
-            effects.append(Reply(submit.reply_to, PromptRejected(problem=problem)))
-            effects.append(Acknowledge(delivery))
-        self._held.submits.clear()
-        return (*effects, *self._answer_cancels(CancelReply(status="unknown")))
+        return (*told, *self._answer_cancels(CancelReply(status="unknown")))
 
     # stopping
 
@@ -343,6 +363,8 @@ class ResponseMachine:
             case Phase.DROPPING:
                 assert self._record is not None
                 return (DropResponse(self._record.run_id, self._record.response_id),)
+            case Phase.REFUSING:
+                return self._settle()
             case Phase.SAVING:
                 return self._save()
             case Phase.CLOSING | Phase.ENDING:

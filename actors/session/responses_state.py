@@ -17,6 +17,7 @@ class Phase(Enum):
     STORING = "storing"
     QUEUEING = "queueing"
     DROPPING = "dropping"
+    REFUSING = "refusing"
     CLOSING = "closing"
     SAVING = "saving"
     ENDING = "ending"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from actors.session.retrieval import Meaning, Passage
+from contracts.errors import Problem
 from contracts.events import Terminal
 from contracts.memory import SummarizerWish
 from contracts.records import Chat, Message, RunRecord, Summary
@@ -144,6 +145,14 @@ class TerminalWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """These deliveries of a prompt come to nobody any more: neither to us nor to a later owner."""
+
+    run_id: str
+    deliveries: tuple[DeliveryId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StepFailed:
     """The effect in flight for this run failed or its fate is unknown; it may be repeated.
     `fenced`: another closer claimed the log. `certain`: it had no effect."""
@@ -174,6 +183,7 @@ SessionMessage = (
     | RunClosed
     | AnswerSaved
     | TerminalWritten
+    | Settled
     | StepFailed
     | Tick
 )
@@ -195,6 +205,15 @@ class Acknowledge:
     """The command is done for good."""
 
     delivery: DeliveryId
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Make sure that these deliveries of a prompt come to nobody any more; answer with `Settled` or
+    `StepFailed`. A refusal must not be told before: a later owner would take the prompt."""
+
+    run_id: str
+    deliveries: tuple[DeliveryId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +340,7 @@ class WriteTerminal:
 Effect = (
     Reply
     | Acknowledge
+    | Settle
     | LookUpKey
     | ReadPath
     | ReadMemory
@@ -350,6 +370,7 @@ class Phase(Enum):
     UNDERSTANDING = "understanding"
     STORING = "storing"
     RESOLVING = "resolving"
+    REFUSING = "refusing"
     QUEUEING = "queueing"
     RUNNING = "running"
     LOOKING = "looking"
@@ -366,7 +387,7 @@ class Progress:
     stored although history reported a failure, or by an earlier owner. `held` are prompts that
     came while the run was looked up: what they mean is known then. `meaning` is the new
     message's, where it was asked for, as were the pictures `looked`. `branch`: the turn begins a
-    branch, and the machine has its path."""
+    branch, and the machine has its path. `problem` is what the client will be told."""
 
     run_id: str
     phase: Phase
@@ -377,6 +398,7 @@ class Progress:
     spec: RunSpec | None = None
     finished: RunFinished | None = None
     outcome: RunOutcome | None = None
+    problem: Problem | None = None
     closed: RunClosed | None = None
     meaning: Meaning | None = None
     doubtful: bool = False

@@ -54,7 +54,7 @@ class Submitting:
             return self._submit_ended(submit, self._conversation.done[submit.run_id], delivery)
         refused = self._conversation.refused.get(submit.run_id)
         if refused is not None:
-            return (self._conversation.refuse(submit, refused), Acknowledge(delivery))
+            return self._reject(submit, delivery, refused)
         if now_ms > submit.expires_at_ms:
             return self._refuse(submit, delivery, "expired", "The prompt came too late.")
         key = submit.idempotency_key
@@ -67,7 +67,7 @@ class Submitting:
                 detail="The chat is answering; wait for it or stop it.",
                 active_run_id=blocking,
             )
-            return (self._conversation.refuse(submit, problem), Acknowledge(delivery))
+            return self._reject(submit, delivery, problem)
         progress = Progress(submit.run_id, Phase.KEYING, submit=submit, submits=[delivery])
         progress.doubtful = submit.submitted_at_ms < self._conversation.begun_ms
         self._conversation.runs[submit.run_id] = progress
@@ -160,7 +160,8 @@ class Submitting:
         assert submit is not None
         follows = "user" if submit.regenerate else "assistant"
         if path is None or (path and path[-1].role != follows):
-            return self._ending.reject(progress, "not_found", "There is no such message.")
+            problem = Problem(code="not_found", detail="There is no such message.")
+            return self._ending.reject(progress, problem)
         progress.branch = True
         self._conversation.messages = list(path)
         return self._recall(progress, now_ms)
@@ -225,7 +226,7 @@ class Submitting:
             model = self._model(submit)
             progress.spec = self._spec(submit, model, progress.meaning)
         except Refused as refusal:
-            return self._ending.reject(progress, refusal.problem.code, refusal.problem.detail)
+            return self._ending.reject(progress, refusal.problem)
         path, position = self._conversation.messages, self._conversation.chat.next_position
         if not submit.regenerate:
             progress.prompt = Message(
@@ -278,7 +279,8 @@ class Submitting:
         assert progress.submit is not None
         self._conversation.stale = True
         if now_ms > progress.submit.expires_at_ms:
-            return self._ending.reject(progress, "expired", "The prompt came too late.")
+            problem = Problem(code="expired", detail="The prompt came too late.")
+            return self._ending.reject(progress, problem)
         del self._conversation.runs[progress.run_id]
         return ()
 
@@ -326,7 +328,8 @@ class Submitting:
         """History says whether a doubtful store took effect; the client has given up by now.
         What an earlier owner stored goes on: the machine is built anew, with the run."""
         if record is None:
-            return self._ending.reject(progress, "unavailable", "History was away; try again.")
+            problem = Problem(code="unavailable", detail="History was away; try again.")
+            return self._ending.reject(progress, problem)
         self._conversation.stale = True
         ours = progress.record
         if ours is not None and record.created_at_ms == ours.created_at_ms:
@@ -394,6 +397,12 @@ class Submitting:
         replayed = record.run_id != submit.run_id
         reply = Reply(submit.reply_to, acceptance(record, replayed=replayed))
         return (reply, *(Acknowledge(delivery) for delivery in deliveries))
+
+    def _reject(self, submit: SubmitPrompt, delivery: int, problem: Problem) -> Effects:
+        """Refuse a prompt that a later owner might take."""
+        progress = Progress(submit.run_id, Phase.REFUSING, submit=submit, submits=[delivery])
+        self._conversation.runs[submit.run_id] = progress
+        return self._ending.reject(progress, problem)
 
     def _refuse(
         self, submit: SubmitPrompt, deliveries: int | tuple[int, ...], code: ErrorCode, detail: str

@@ -87,6 +87,11 @@ class Delivery(Protocol):
         """Mark it done, without waiting for the server."""
         ...
 
+    async def ack_sync(self, *, timeout_s: float = 2.0) -> None:
+        """Mark it done, and return when the server has it so: nobody is given it any more. May
+        be repeated. Raises BusUnavailable: it may come again."""
+        ...
+
 
 class Consumer(Protocol):
     """A durable consumer of a stream."""

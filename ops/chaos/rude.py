@@ -25,6 +25,7 @@ STALLED_TOKENS = 1_200
 _STALLED_PROMPT = "Tell me everything, slowly and at length."
 _RECEIVE_BUFFER = 4_096
 _CUT_S = 60.0
+_QUIET_S = 2.0
 _HEAD_END = b"\r\n\r\n"
 _GROWTH_MAX = 64 << 20
 _STALLED = 'parley_edge_streams_ended_total{kind="run",why="slow"}'
@@ -63,13 +64,15 @@ class StalledReader:
         self._read = self._read.partition(_HEAD_END)[2]
 
     async def rest(self) -> Story:
-        """Read what the kernel still has, to the end of the connection; return the story as far
-        as whole events of it came."""
+        """Read what the kernel still has, to the end of the connection, or until nothing more
+        comes: the edge's kernel gives up who took nothing, and may not say so. Return the story as
+        far as whole events of it came."""
         loop = asyncio.get_running_loop()
         while True:
             try:
-                data = await loop.sock_recv(self._socket, 65_536)
-            except ConnectionError:
+                async with asyncio.timeout(_QUIET_S):
+                    data = await loop.sock_recv(self._socket, 65_536)
+            except (ConnectionError, TimeoutError):
                 break
             if not data:
                 break

@@ -13,7 +13,7 @@ from actors.session.cancelling import Cancelling
 from actors.session.conversation import Conversation
 from actors.session.effects import EffectRunner
 from actors.session.memory import Memory
-from actors.session.state import EnqueueRefused, RunEnqueued
+from actors.session.state import EnqueueRefused, RunEnqueued, Settled
 from actors.summarizer.machine import FoldMachine
 from actors.summarizer.state import StoreSummary
 from contracts.codec import decode
@@ -25,6 +25,7 @@ from edge.sse import EventEncoder
 from tests.simulation.bugs import bug
 from tests.simulation.found import (
     BEGUN_ANEW,
+    REFUSED_AND_GIVEN_AGAIN,
     REFUSED_BY_A_STOPPED_HOST,
     REFUSED_BY_THE_NEXT_OWNER,
     STOPPED_TWICE,
@@ -226,3 +227,18 @@ def _no_earlier_owner(original: Any) -> Any:
         original(self, *args)
 
     return init
+
+
+@bug(
+    "a refusal is told before it is sure that its prompt comes to nobody",
+    EffectRunner,
+    "_settle",
+    REFUSED_AND_GIVEN_AGAIN,
+)
+def _told_at_once(_: Any) -> Any:
+    async def settle(self: Any, run_id: str, deliveries: tuple[int, ...]) -> Any:
+        for number in deliveries:
+            self.deliveries.pop(number).ack()
+        return Settled(run_id, deliveries)
+
+    return settle

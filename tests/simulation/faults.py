@@ -292,6 +292,12 @@ class FaultyBus:
             lambda: self._inner.range(stream, subject, from_seq=from_seq, limit=limit)
         )
 
+    async def acknowledged(self, delivery: Delivery, timeout_s: float) -> None:
+        """Acknowledge a delivery, and hear that it is done, or not."""
+        await self._call(lambda: delivery.ack_sync(timeout_s=timeout_s), timeout_s)
+        if self._chance(self._weather.forget_ack):
+            raise BusTimeout("simulated: acknowledgement lost")
+
     async def consume(
         self,
         stream: str,
@@ -376,6 +382,9 @@ class _MortalDelivery:
     def _arrive(self) -> None:
         if not self._bus.dead:
             self._inner.ack()
+
+    async def ack_sync(self, *, timeout_s: float = 2.0) -> None:
+        await self._bus.acknowledged(self._inner, timeout_s)
 
 
 class FaultyHistory:

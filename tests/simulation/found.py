@@ -37,6 +37,24 @@ REFUSED_BY_THE_NEXT_OWNER = tuple(
 )
 """A prompt was refused while the owner before was storing it."""
 
+REFUSED_AND_GIVEN_AGAIN = tuple(
+    Story(
+        seed=seed,
+        faulty_s=1.5,
+        eos_every=0,
+        step_ms=20,
+        weather=(("history_refuse", 0.6),),
+        people=((Prompted(0.1, "hello", 20),),),
+        disasters=(
+            Disaster(0.564, "election", "commands", 1.757),
+            Disaster(0.64, "halt", "session_b", 1.673, calls=5),
+        ),
+    )
+    for seed in (2, 8, *range(10, 60))
+)
+"""A prompt was refused while nobody heard that it was done: the next owner was given it, and ran
+it."""
+
 STOPPED_TWICE = tuple(
     Story(
         seed=seed,

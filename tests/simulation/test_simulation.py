@@ -10,6 +10,7 @@ import structlog
 
 from tests.simulation.found import (
     CUT_IN_A_CHARACTER,
+    REFUSED_AND_GIVEN_AGAIN,
     REFUSED_BY_A_STOPPED_HOST,
     REFUSED_BY_THE_NEXT_OWNER,
     STOPPED_TWICE,
@@ -83,6 +84,7 @@ def test_seed_that_found_something_holds(seed: int) -> None:
     [
         REFUSED_BY_A_STOPPED_HOST,
         REFUSED_BY_THE_NEXT_OWNER,
+        REFUSED_AND_GIVEN_AGAIN,
         STOPPED_TWICE,
         WOKEN_TOO_LATE,
         CUT_IN_A_CHARACTER,

@@ -46,6 +46,26 @@ async def test_acknowledged_message_leaves_the_queue(bus: Bus, queue: str) -> No
     await consumer.stop()
 
 
+async def test_confirmed_acknowledgement_leaves_nothing_for_a_later_owner(
+    connect: Connect, bus: Bus, queue: str
+) -> None:
+    old_bus = await connect()
+    await fill(bus, queue, 3)
+    old: list[Delivery] = []
+    new: list[Delivery] = []
+    await old_bus.consume(queue, "d", f"{queue}.*", old.append)
+    await until(lambda: len(old) == 3)
+    for _ in range(2):
+        await old[1].ack_sync()
+    left = await bus.range(queue, f"{queue}.a", from_seq=1, limit=9)
+    assert [int(stored.data) for stored in left] == [0, 2]
+    consumer = await bus.consume(queue, "d", f"{queue}.*", new.append)
+    await until(lambda: len(new) == 2)
+    assert numbers(new) == [0, 2]
+    await old[1].ack_sync()
+    await consumer.stop()
+
+
 async def test_takeover_redelivers_everything_unacknowledged_from_the_oldest(
     connect: Connect, bus: Bus, queue: str
 ) -> None:

@@ -31,6 +31,8 @@ from actors.session.state import (
     RunLookedUp,
     SaveAnswer,
     SessionMessage,
+    Settle,
+    Settled,
     TerminalWritten,
     WriteTerminal,
 )
@@ -89,6 +91,8 @@ class Owner:
 
     async def _perform(self, effect: Effect) -> SessionMessage | None:
         match effect:
+            case Settle(run_id, deliveries):
+                return Settled(run_id, deliveries)
             case Reply():
                 self.replies.append(effect)
             case ReadMemory(run_id, before, limit):

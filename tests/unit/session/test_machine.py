@@ -30,6 +30,8 @@ from actors.session.state import (
     RunLookedUp,
     SaveAnswer,
     SessionMessage,
+    Settle,
+    Settled,
     StepFailed,
     TerminalWritten,
     Tick,
@@ -149,6 +151,8 @@ class World:
                 return PromptStored(run_id, self.chat)
             case EnqueueRun():
                 return RunEnqueued(run_id)
+            case Settle(_, deliveries):
+                return Settled(run_id, deliveries)
             case LookUpRun():
                 record = self.runs.get(run_id)
                 answer_of = self.messages.get(record.answer_id) if record else None
@@ -362,7 +366,7 @@ def test_history_in_doubt_past_expiry_and_not_stored_is_rejected() -> None:
     world.now_ms = 11_000
     world.tell(Tick())
     world.now_ms += 1_000
-    assert kinds(world.tell(Tick())) == ["LookUpRun", "Reply", "Acknowledge"]
+    assert kinds(world.tell(Tick())) == ["LookUpRun", "Settle", "Reply"]
     assert world.machine.idle
 
 
@@ -402,7 +406,7 @@ def test_branch_of_an_earlier_owner_is_not_refused_while_history_refuses() -> No
     world.now_ms = 11_000
     assert kinds(world.tell(Tick())) == ["ReadPath"]
     world.now_ms += 1_000
-    assert kinds(world.tell(Tick())) == ["LookUpRun", "Reply", "Acknowledge"]
+    assert kinds(world.tell(Tick())) == ["LookUpRun", "Settle", "Reply"]
 
 
 def test_prompt_that_an_earlier_owner_stored_goes_on_past_expiry() -> None:
@@ -482,8 +486,32 @@ def test_second_copy_of_a_refused_prompt_is_refused_alike() -> None:
     assert isinstance(refusal.body, PromptRejected)
     world.fail.clear()
     effects = world.deliver(submit())
-    assert effects == [refusal, Acknowledge(2)]
+    assert effects == [Settle("run_1", (2,)), refusal]
     assert not world.runs
+
+
+def test_refusal_is_told_when_its_prompt_comes_to_nobody_any_more() -> None:
+    world = World()
+    world.fail |= {AcceptPrompt, Settle}
+    world.certain = True
+    assert kinds(world.deliver(submit())) == ["AcceptPrompt", "Settle"]
+    assert not world.deliver(submit()), "a copy waits with it"
+    world.now_ms += 1_000
+    assert world.tell(Tick()) == [Settle("run_1", (1, 2))]
+    world.fail.clear()
+    world.now_ms += 1_000
+    assert kinds(world.tell(Tick())) == ["Settle", "Reply"]
+    assert world.machine.idle
+
+
+def test_copy_that_comes_while_a_refusal_is_settled_is_settled_next() -> None:
+    world = World()
+    world.fail |= {AcceptPrompt, Settle}
+    world.certain = True
+    world.deliver(submit())
+    world.deliver(submit())
+    assert world.machine.handle(Settled("run_1", (1,)), world.now_ms) == (Settle("run_1", (2,)),)
+    assert kinds(world.tell(Settled("run_1", (2,)))) == ["Reply"]
 
 
 def test_cancels_ahead_of_their_prompt_are_all_answered_and_acknowledged() -> None:
@@ -637,7 +665,8 @@ def test_stale_owner_refuses_a_prompt_whose_time_is_up() -> None:
     world.fail.add(AcceptPrompt)
     world.deliver(submit())
     world.fail.clear()
-    world.machine.handle(PromptConflict("run_1"), 10_001)
+    world.now_ms = 10_001
+    assert kinds(world.tell(PromptConflict("run_1"))) == ["Settle", "Reply"]
     assert world.machine.stale and world.machine.idle
 
 

@@ -23,6 +23,8 @@ from actors.session.state import (
     RunClosed,
     RunEnqueued,
     SessionMessage,
+    Settle,
+    Settled,
     TerminalWritten,
     Wish,
 )
@@ -179,7 +181,9 @@ def test_stop_while_memory_is_read_ends_the_run_before_it_is_queued() -> None:
 def test_second_prompt_while_memory_is_read_is_refused() -> None:
     chat = machine(said(4, start=12))
     told(chat, submit("run_1"))
-    (reply, _) = told(chat, submit("run_2"))
+    (settle,) = told(chat, submit("run_2"))
+    assert isinstance(settle, Settle)
+    (reply,) = told(chat, Settled("run_2", settle.deliveries))
     assert isinstance(reply, Reply)
     assert isinstance(reply.body, PromptRejected)
     assert reply.body.problem.code == "run_active"
@@ -220,8 +224,9 @@ def test_picture_that_is_to_be_shown_is_asked_for_and_named_once_it_is_deleted()
     assert told(chat, MemoryRead("run_1", gone=("file_2",))) == [
         ReadMemory("run_1", None, 0, ("file_0",))
     ]
-    (refused, _) = told(chat, MemoryRead("run_1"))
-    assert isinstance(refused, Reply), "bytes have no mark for a picture"
+    (refused,) = told(chat, MemoryRead("run_1"))
+    assert isinstance(refused, Settle), "bytes have no mark for a picture"
+    told(chat, Settled("run_1", refused.deliveries))
     told(chat, seeing("run_2"))
     (stored,) = told(chat, MemoryRead("run_2", gone=("file_0",)))
     assert isinstance(stored, AcceptPrompt)

@@ -29,6 +29,8 @@ from actors.session.state import (
     RunClosed,
     RunEnqueued,
     RunKnown,
+    Settle,
+    Settled,
     StepFailed,
     TerminalWritten,
     Tick,
@@ -169,17 +171,24 @@ def test_log_that_is_gone_gets_no_terminal_event() -> None:
 def test_late_submission_is_refused_and_not_stored() -> None:
     rig = Rig()
     rig.now_ms = 101
-    reply, ack = rig.give(Command(SUBMIT, 1))
+    assert rig.give(Command(SUBMIT, 1)) == (Settle("run_1", (1,)),)
+    (reply,) = rig.give(Settled("run_1", (1,)))
     assert isinstance(reply.body, PromptRejected)
     assert reply.body.problem.code == "expired"
-    assert ack == Acknowledge(1)
 
 
 def test_used_key_is_a_conflict() -> None:
     rig = Rig()
     rig.give(Command(SUBMIT, 1))
-    reply, _ = rig.give(ResponseTaken("run_1"))
-    assert reply.body.problem.code == "conflict"
+    assert rig.give(ResponseTaken("run_1")) == (Settle("run_1", (1,)),)
+    assert rig.give(StepFailed("run_1")) == ()
+    rig.give(Command(SUBMIT, 2))
+    assert rig.wait(CONFIG.retry_ms) == (Settle("run_1", (1, 2)),)
+    rig.give(Command(SUBMIT, 3))
+    *replies, again = rig.give(Settled("run_1", (1, 2)))
+    assert [reply.body.problem.code for reply in replies] == ["conflict", "conflict"]
+    assert again == Settle("run_1", (3,))
+    rig.give(Settled("run_1", (3,)))
     assert rig.machine.idle
 
 
@@ -190,9 +199,9 @@ def test_full_queue_leaves_nothing_stored() -> None:
     assert rig.give(EnqueueRefused("run_1")) == (DropResponse("run_1", "resp_1"),)
     assert rig.give(StepFailed("run_1")) == ()
     assert rig.wait(CONFIG.retry_ms) == (DropResponse("run_1", "resp_1"),)
-    reply, ack = rig.give(ResponseDropped("run_1"))
+    assert rig.give(ResponseDropped("run_1")) == (Settle("run_1", (1,)),)
+    (reply,) = rig.give(Settled("run_1", (1,)))
     assert reply.body.problem.code == "at_capacity"
-    assert ack == Acknowledge(1)
 
 
 def test_steps_that_fail_are_repeated_until_they_are_done() -> None:
