@@ -144,10 +144,14 @@ class Person:
         chat_id: str = reply.json()["chatId"]
         return chat_id
 
-    async def post(self, chat_id: str, content: str, max_tokens: int) -> httpx.Response:
-        """Send a prompt without a stream; return whatever the edge says."""
+    async def post(
+        self, chat_id: str, content: str, max_tokens: int, *, key: str = ""
+    ) -> httpx.Response:
+        """Send a prompt without a stream, perhaps with an idempotency key; return whatever the
+        edge says."""
         body = _body(content, max_tokens)
-        return await self._http.post(f"/chats/{chat_id}/messages", json=body)
+        head = {"Idempotency-Key": key} if key else {}
+        return await self._http.post(f"/chats/{chat_id}/messages", json=body, headers=head)
 
     async def ask(
         self, content: str, max_tokens: int, *, stay: bool = True, chat_id: str = ""
