@@ -1,5 +1,6 @@
 """What a child prints: all of it in its log file, warnings in one line on the screen."""
 
+import contextlib
 import json
 import re
 import sys
@@ -39,7 +40,8 @@ class ChildOutput:
     """The log of one child: JSON lines, at most 16 MiB and the 16 MiB before (`.1`).
 
     A line that is not JSON is wrapped. Warnings and errors also go to the screen, once a
-    second at most, so that a child in trouble can't flood it.
+    second at most, so that a child in trouble can't flood it. On a full disk lines are lost, which
+    the log says once there is room: it is no reason to stop looking after the child.
     """
 
     def __init__(self, name: str, folder: Path, screen: Screen) -> None:
@@ -47,8 +49,9 @@ class ChildOutput:
         self._name = name
         self._path = folder / f"{name}.log"
         self._screen = screen
-        self._file = self._path.open("ab")
+        self._file = self._path.open("ab", buffering=0)
         self._size = self._file.tell()
+        self._lost = 0
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._shown_at = float("-inf")
 
@@ -106,11 +109,22 @@ class ChildOutput:
 
     def _write(self, line: str) -> None:
         data = line.encode() + b"\n"
-        if self._size + len(data) > LOG_BYTES_MAX:
-            self._file.close()
+        if self._lost:
+            told = {"role": self._name, "level": "warning", "event": f"lines lost: {self._lost}"}
+            data = b"\n" + json.dumps(told).encode() + b"\n" + data
+        try:
+            if self._size + len(data) > LOG_BYTES_MAX:
+                self._begin_anew()
+            written = self._file.write(data)
+        except OSError:
+            self._lost += 1
+            return
+        self._size += written
+        self._lost = 0 if written == len(data) else self._lost + 1
+
+    def _begin_anew(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
             self._path.replace(self._path.with_suffix(".log.1"))
-            self._file = self._path.open("ab")
-            self._size = 0
-        self._file.write(data)
-        self._file.flush()
-        self._size += len(data)
+        full, self._file = self._file, self._path.open("ab", buffering=0)
+        full.close()
+        self._size = 0
